@@ -1,0 +1,123 @@
+"""The seam: what is known about one server."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from .native import Refusal, Rule, Words, compute, each, flag, impossible, switch
+from .options import OPTIONS, Options
+
+APPLICATION = "launcher.wsgi:application"
+"""What every server is given."""
+
+
+def native_words(key: str, value: object) -> Words:
+    """Return `--key value`, one flag for each item of a list, and the bare flag for true."""
+    flag = "--" + key.replace("_", "-")
+    if value is True:
+        return (flag,)
+    if value is False:
+        raise Refusal("false says nothing here", "Remove the key.")
+    items = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, (str, int, float)) for item in items):
+        raise Refusal("it is neither text, a number, true, nor a list of these")
+    return tuple(word for item in items for word in (flag, str(item)))
+
+
+def no_words(options: Options) -> Words:
+    return ()
+
+
+class Backend(NamedTuple):
+    """A server as data. The fields below `rules` have defaults that suit a runner of ours."""
+
+    name: str
+    summary: str
+    """One line for `serve servers`."""
+    distribution: str
+    """What brings it; empty for the standard library."""
+    minimum: tuple[int, ...]
+    """Oldest version that the rules hold for."""
+    program: Words
+    """What follows `python -P`."""
+    rules: Mapping[str, Rule]
+    """A rule or a reasoned refusal for every option that we do not supply ourselves."""
+    always: Callable[[Options], Words] = no_words
+    """Words that no option owns."""
+    ending: Words = (APPLICATION,)
+    shut_out: Words = ()
+    """Ambient variables that would change the server; a `*` at the end stands for any rest."""
+    hook_variable: str = ""
+    """Variable in which values reach hooks of ours, as JSON."""
+    descriptor: Callable[[int, Options], Words] | None = lambda fd, options: ("--fd", str(fd))
+    """Words that hand over one inherited descriptor; None where LISTEN_FDS does it."""
+    native: Callable[[str, object], Words] = native_words
+    """Words for one key of `[native.NAME]`. Raises Refusal."""
+    reserved: Mapping[str, str] = MappingProxyType({})
+    """Native names that a person may not use though no option repeats them -> what to use instead."""
+    believes_anyone: bool = False
+    """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
+    production: bool = True
+    """Whether it may serve the public: `server = "auto"` takes no other in production."""
+
+    @property
+    def extra(self) -> str:
+        return f'pip install "wsgi-launcher[{self.name}]"'
+
+    def rule(self, option: str) -> Rule:
+        """Return the rule for an option; for what we supply on every server, a rule that says so."""
+        if option in self.rules:
+            return self.rules[option]
+        return Rule("supplied", lambda value, options: (), note=OPTIONS[option].supplied)
+
+
+def version_tuple(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version: `2.0.30.post1` -> (2, 0, 30)."""
+    numbers: list[int] = []
+    for part in version.split("."):
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        if not digits:
+            break
+        numbers.append(int(digits))
+    return tuple(numbers)
+
+
+ONE_PROCESS = "it is one process"
+NEVER_REPLACED = "nothing would replace its only process"
+
+
+def _one_worker(value: int, options: Options) -> Words:
+    if value > 1:
+        raise Refusal(ONE_PROCESS, "Remove the key, or choose gunicorn or uwsgi.")
+    return ()
+
+
+RUNNER_RULES: Mapping[str, Rule] = MappingProxyType(
+    {
+        "bind": each("--bind"),
+        "protocol": impossible("it speaks HTTP only", harmless=lambda value: value == "http"),
+        "socket_mode": flag("--socket-mode", value=lambda value: f"{value:04o}"),
+        "socket_owner": flag("--socket-owner"),
+        "backlog": flag("--backlog"),
+        "reuse_port": switch("--reuse-port"),
+        "workers": compute(_one_worker)._replace(how="impossible", note=ONE_PROCESS),
+        "threads": flag("--threads"),
+        "preload": switch().but("one process: the application is loaded once either way"),
+        "request_timeout": impossible("it has no limit on the time a request takes"),
+        "worker_timeout": impossible("nothing watches its only process; a supervisor such as systemd can"),
+        "graceful_timeout": flag("--graceful-timeout"),
+        "keepalive": flag("--keepalive"),
+        "client_timeout": flag("--client-timeout"),
+        "max_requests": impossible(NEVER_REPLACED),
+        "max_requests_jitter": impossible(NEVER_REPLACED),
+        "max_worker_age": impossible(NEVER_REPLACED),
+        "max_worker_memory": impossible(NEVER_REPLACED),
+        "user": flag("--user"),
+        "group": flag("--group"),
+        "pid_file": flag("--pid-file"),
+        "process_name": flag("--process-name").but("needs the package setproctitle"),
+        "log_level": flag("--log-level"),
+        "log_file": flag("--log-file"),
+    }
+)
+"""Rules of the flags that every runner of ours takes (launcher.runners.arguments)."""

@@ -1,0 +1,74 @@
+"""What can go wrong, told in one shape: what, where, what to do now."""
+
+from collections.abc import Iterable, Sequence
+from enum import IntEnum
+from typing import NamedTuple
+
+from .origin import Origin
+
+
+class Exit(IntEnum):
+    """Exit statuses, one per cause."""
+
+    FINE = 0
+    FINDINGS = 1
+    USAGE = 2
+    PROFILE = 3
+    TARGET = 4
+    SERVER = 5
+    NOT_READY = 6
+    ADDRESS = 7
+
+
+class Finding(NamedTuple):
+    """One thing a check or the compiler has to say."""
+
+    code: str
+    """Stable, kebab-case: what a program may match on."""
+    message: str
+    """One sentence without its final stop."""
+    fix: str = ""
+    """What to do now: sentences with their stops."""
+    origin: Origin | None = None
+    status: Exit = Exit.FINDINGS
+    severity: str = "error"
+
+    def __str__(self) -> str:
+        where = f"{self.origin}: " if self.origin and self.origin.source else ""
+        head = f"{where}{self.message}"
+        head += "" if head.endswith(("?", "!", ".")) else "."
+        if not self.fix:
+            return head
+        # A short remedy stays on the line, as in: unknown key 'workerz'. Did you mean 'workers'?
+        joint = " " if len(head) + len(self.fix) < 100 and "\n" not in self.fix else "\n  "
+        return head + joint + self.fix.replace("\n", "\n  ")
+
+
+class LaunchError(Exception):
+    """Something a person can mend. Carries every finding there was, not the first only."""
+
+    def __init__(self, *findings: Finding) -> None:
+        super().__init__(*findings)
+        self.findings: tuple[Finding, ...] = findings
+
+    def __str__(self) -> str:
+        return "\n".join(str(finding) for finding in self.findings)
+
+    @property
+    def status(self) -> Exit:
+        """The exit status of the first error."""
+        errors = [finding for finding in self.findings if finding.severity == "error"]
+        return (errors or list(self.findings))[0].status
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return `Did you mean 'x'?`; what exists where nothing is near; nothing where that would be a flood."""
+    import difflib  # only on the way to an error message
+
+    names: Sequence[str] = sorted(known)
+    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
+    if near:
+        return f"Did you mean '{near[0]}'?"
+    if len(names) > 15:
+        return ""
+    return f"There are: {', '.join(names)}." if names else "There are none."

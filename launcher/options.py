@@ -1,0 +1,310 @@
+"""Every option, declared once: key, flag, variable, help, schema and reference page derive from here."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Generic, TypeVar, overload
+
+from .kinds import (
+    AddressKind,
+    Choice,
+    Duration,
+    Flag,
+    Kind,
+    ListOf,
+    MiddlewareKind,
+    Mode,
+    Network,
+    Number,
+    NumberOrAuto,
+    Path,
+    Size,
+    Table,
+    Text,
+    module_complaint,
+)  # fmt: skip
+
+T = TypeVar("T")
+
+
+class Option(Generic[T]):
+    """One thing a person can set.
+
+    On the class `Options` it is the declaration; on an instance it is the value, so that
+    `options.request_timeout` is `float | None` to the type checker.
+    """
+
+    name: str
+
+    def __init__(
+        self,
+        kind: Kind[T],
+        help: str,
+        *,
+        group: str,
+        default: T | None = None,
+        supplied: str = "",
+        anywhere: bool = True,
+    ) -> None:
+        self.kind = kind
+        self.help = help
+        self.group = group
+        self.default = default
+        self.supplied = supplied
+        """How we honour the option ourselves on every server; empty where each server has a rule."""
+        self.anywhere = anywhere
+        """Whether a profile may set it; if not, only `[tool.serve]`, variables and flags can."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "Option[T]": ...
+    @overload
+    def __get__(self, instance: "Options", owner: type) -> T | None: ...
+    def __get__(self, instance: "Options | None", owner: type) -> "Option[T] | T | None":
+        return self if instance is None else instance._values.get(self.name)
+
+    @property
+    def flag(self) -> str:
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        return "SERVE_" + self.name.upper()
+
+    def show(self, value: T | None) -> Any:
+        """Return the value as TOML and JSON would hold it; None means that the server decides."""
+        return None if value is None else self.kind.show(value)
+
+
+IN_WORKERS = "a WSGI layer of ours in each worker"
+BEFORE = "set before the server starts"
+
+
+class Options:
+    """The values of one plan, typed. `None` means "the server decides" and nothing else."""
+
+    # What is served
+
+    profile = Option(
+        Text("NAME|PATH"), "Profile to start from: a name, or a path to a TOML file.",
+        group="application", default="dev", supplied=BEFORE, anywhere=False,
+    )  # fmt: skip
+    server = Option(
+        Text("NAME"), "Server to run; `auto` takes the first installed of gunicorn, uwsgi and waitress.",
+        group="application", default="auto", supplied=BEFORE,
+    )  # fmt: skip
+    settings = Option(
+        Text("MODULE", module_complaint), "Settings module; it becomes DJANGO_SETTINGS_MODULE of the server.",
+        group="application", supplied=BEFORE,
+    )  # fmt: skip
+    app = Option(
+        Text("APP"), "Application, `module:callable` or `module:factory()`; otherwise WSGI_APPLICATION says.",
+        group="application", supplied=IN_WORKERS,
+    )  # fmt: skip
+    middleware = Option(
+        ListOf(MiddlewareKind()), "WSGI middleware wrapped round the application, outermost first.",
+        group="application", default=(), supplied=IN_WORKERS,
+    )  # fmt: skip
+    production = Option(
+        Flag(), "Whether this serves the public: development settings are refused then.",
+        group="application", default=False, supplied=IN_WORKERS,
+    )  # fmt: skip
+    allow = Option(
+        ListOf(Choice("debug", "secret-key", "allowed-hosts", "development-apps")),
+        "What the production guard lets pass.",
+        group="application", default=(), supplied=IN_WORKERS,
+    )  # fmt: skip
+    validate = Option(
+        Flag(), "Check every request and answer against PEP 3333 with wsgiref's validator.",
+        group="application", default=False, supplied=IN_WORKERS,
+    )  # fmt: skip
+    chdir = Option(
+        Path(), "Directory to work in; the project is looked for from there upwards.",
+        group="application", supplied=BEFORE,
+    )  # fmt: skip
+    python_path = Option(
+        ListOf(Path()), "Directories put first on sys.path, before the project's own.",
+        group="application", default=(), supplied=IN_WORKERS,
+    )  # fmt: skip
+    env = Option(
+        Table(), "Environment variables of the server.",
+        group="application", default={}, supplied=BEFORE,
+    )  # fmt: skip
+    env_file = Option(
+        ListOf(Path()), "Files of NAME=VALUE lines for the server's environment; `env` beats them.",
+        group="application", default=(), supplied=BEFORE,
+    )  # fmt: skip
+
+    # Where it listens
+
+    bind = Option(
+        ListOf(AddressKind()), "Addresses: host:port, :port, [::1]:port, unix:/path, fd://3.",
+        group="listening",
+    )  # fmt: skip
+    protocol = Option(
+        Choice("http", "uwsgi"), "What is spoken on the addresses: HTTP, or uwsgi behind a front server.",
+        group="listening", default="http",
+    )  # fmt: skip
+    socket_mode = Option(
+        Mode(), "Permission bits of unix sockets, in octal.",
+        group="listening",
+    )  # fmt: skip
+    socket_owner = Option(
+        Text("USER[:GROUP]"), "Owner of unix sockets.",
+        group="listening",
+    )  # fmt: skip
+    backlog = Option(
+        Number(1, 65535), "Connections the kernel holds while every worker is busy.",
+        group="listening",
+    )  # fmt: skip
+    reuse_port = Option(
+        Flag(), "SO_REUSEPORT: other instances may listen on the same TCP address.",
+        group="listening",
+    )  # fmt: skip
+
+    # Workers
+
+    workers = Option(
+        NumberOrAuto(1, 1024), "Worker processes; `auto` reckons with affinity, cgroup quota and memory.",
+        group="workers",
+    )  # fmt: skip
+    threads = Option(
+        Number(1, 4096), "Requests one worker answers at the same time.",
+        group="workers",
+    )  # fmt: skip
+    max_connections = Option(
+        Number(1, 1_000_000), "Connections one worker holds at the same time; further ones wait.",
+        group="workers",
+    )  # fmt: skip
+    preload = Option(
+        Flag(), "Load the application once, before the workers are forked: less memory, harder reloads.",
+        group="workers",
+    )  # fmt: skip
+
+    # How long things take
+
+    request_timeout = Option(
+        Duration(), "Longest time one request may take.",
+        group="timeouts",
+    )  # fmt: skip
+    worker_timeout = Option(
+        Duration(), "A worker that shows no sign of life for this long is killed and replaced.",
+        group="timeouts",
+    )  # fmt: skip
+    graceful_timeout = Option(
+        Duration(), "Time that requests in flight have to finish when the server stops.",
+        group="timeouts",
+    )  # fmt: skip
+    keepalive = Option(
+        Duration(), "Time an idle connection is kept for the next request; `off` closes after each answer.",
+        group="timeouts",
+    )  # fmt: skip
+    client_timeout = Option(
+        Duration(), "A client that sends nothing for this long, while we wait for it, is cut off.",
+        group="timeouts",
+    )  # fmt: skip
+
+    # When workers are replaced
+
+    max_requests = Option(
+        Number(0), "Requests after which a worker is replaced; 0 never.",
+        group="recycling",
+    )  # fmt: skip
+    max_requests_jitter = Option(
+        Number(0), "Up to so many requests more, so that workers are not replaced all at once.",
+        group="recycling",
+    )  # fmt: skip
+    max_worker_age = Option(
+        Duration(), "Age at which a worker is replaced.",
+        group="recycling",
+    )  # fmt: skip
+    max_worker_memory = Option(
+        Size(), "Resident memory beyond which a worker is replaced.",
+        group="recycling",
+    )  # fmt: skip
+
+    # The process
+
+    user = Option(
+        Text("USER"), "User to become, by name or number; needs root.",
+        group="process",
+    )  # fmt: skip
+    group = Option(
+        Text("GROUP"), "Group to become; otherwise the user's own.",
+        group="process",
+    )  # fmt: skip
+    umask = Option(
+        Mode(), "File mode creation mask of the workers, in octal.",
+        group="process", supplied=IN_WORKERS,
+    )  # fmt: skip
+    pid_file = Option(
+        Path(), "File that holds the main process's id while the server runs.",
+        group="process",
+    )  # fmt: skip
+    process_name = Option(
+        Text("NAME"), "Name shown by ps.",
+        group="process",
+    )  # fmt: skip
+
+    # TLS
+
+    tls_cert = Option(Path(), "Certificate chain, PEM; HTTPS is spoken then.", group="tls")
+    tls_key = Option(Path(), "Private key of the certificate, PEM.", group="tls")
+    tls_ca = Option(Path(), "Certificates that clients' certificates are checked against.", group="tls")
+    tls_client_cert = Option(
+        Choice("required", "optional"), "Whether clients must show a certificate; needs tls_ca.",
+        group="tls",
+    )  # fmt: skip
+
+    # Proxies and limits
+
+    trusted_proxies = Option(
+        ListOf(Network()), "Peers whose X-Forwarded headers are believed; from others they are removed.",
+        group="requests", supplied=IN_WORKERS,
+    )  # fmt: skip
+    url_prefix = Option(
+        Text("/PATH", lambda text: None if text.startswith("/") else "does not start with a slash"),
+        "Path the application is mounted at (SCRIPT_NAME).",
+        group="requests", supplied=IN_WORKERS,
+    )  # fmt: skip
+    max_request_line = Option(
+        Size(), "Longest request line, in bytes.",
+        group="requests",
+    )  # fmt: skip
+    max_header_size = Option(
+        Size(), "Longest request header, in bytes.",
+        group="requests",
+    )  # fmt: skip
+    max_body_size = Option(
+        Size(), "Longest request body; a longer one is answered 413.",
+        group="requests", supplied=IN_WORKERS,
+    )  # fmt: skip
+
+    # Logs
+
+    access_log = Option(
+        Path("off", "-"), "One line for each request: `off`, `-` for standard output, or a file.",
+        group="logs", supplied=IN_WORKERS,
+    )  # fmt: skip
+    log_level = Option(
+        Choice("debug", "info", "warning", "error", "critical"), "Least important message that is logged.",
+        group="logs",
+    )  # fmt: skip
+    log_file = Option(
+        Path("-"), "Where the server's own messages go: `-` for standard output, or a file.",
+        group="logs",
+    )  # fmt: skip
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+
+    def value(self, name: str) -> Any:
+        return self._values.get(name)
+
+
+def all_options() -> Iterator[Option[Any]]:
+    """Yield every declaration, in the order of the file."""
+    return (member for member in vars(Options).values() if isinstance(member, Option))
+
+
+OPTIONS: Mapping[str, Option[Any]] = {option.name: option for option in all_options()}

@@ -1,0 +1,342 @@
+"""Source files of Python modules: where they are, and what their syntax tree says at a glance.
+
+`ast` is not imported: `_ast` holds the same node classes without its helpers, which every start would pay for
+(docs/decisions/0002-import-budget.md).
+"""
+
+import _ast
+import _imp
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+SUFFIXES = (*_imp.extension_suffixes(), ".py", ".pyc")
+"""In the order in which an import tries them. Source: importlib.machinery.FileFinder, Python 3.11 to 3.14."""
+
+
+class ModuleFile(NamedTuple):
+    """Where a module is."""
+
+    name: str
+    file: str | None
+    """Not always source: an extension module or a lone `.pyc` is found too. None for a namespace package."""
+    package_path: tuple[str, ...] | None
+    """The directories of a package: one, or several of a namespace package; None for a module."""
+
+    @property
+    def directory(self) -> str | None:
+        """Of a package, the first there is."""
+        return self.package_path[0] if self.package_path else None
+
+    @property
+    def has_source(self) -> bool:
+        return self.file is not None and self.file.endswith(".py")
+
+
+class Doubt(NamedTuple):
+    """Why something cannot be known without an import: the rest of a sentence about a name."""
+
+    reason: str
+    file: str = ""
+    line: int | None = None
+
+
+class Fails(Exception):
+    """An import surely fails. `kind` is `missing` (`module` is the one), `syntax`, or `unknown` for the rest."""
+
+    def __init__(self, kind: str, doubt: Doubt, module: str = "") -> None:
+        super().__init__(kind, doubt, module)
+        self.kind, self.doubt, self.module = kind, doubt, module
+
+
+class Source(NamedTuple):
+    """A parsed file, and what of it holds wherever in it one stands."""
+
+    file: str
+    tree: _ast.Module
+    imports: tuple[_ast.Import | _ast.ImportFrom, ...]
+    unsteady: dict[str, Doubt]
+    """Names that may change at any time: declared `global`, bound by `:=`, or cleared by an `except`."""
+    written: dict[str, Doubt]
+    """Attributes that are assigned to objects of any kind: one may be a module."""
+    trick: Doubt | None
+    """Set where something may reach the names in a way that cannot be followed."""
+    plain_all: bool
+    """Whether `__all__` is mentioned once, and so never extended."""
+    moves_path: bool
+    """Whether it may change what comes first on `sys.path`."""
+    moves_modules: bool
+    """Whether it may change where its submodules are found."""
+
+    def compiles(self) -> bool:
+        """Return whether the syntax tree is a program: `return` outside a function parses well."""
+        try:
+            with _no_warnings():
+                compile(self.tree, self.file, "exec", dont_inherit=True)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return False
+        return True
+
+
+class Files:
+    """The modules below the directories of `path`; each file is read at most once."""
+
+    def __init__(self, path: Sequence[str]) -> None:
+        self.path = tuple(path)
+        self._found: dict[str, ModuleFile | None] = {}
+        self._parsed: dict[str, Source | Fails] = {}
+        self._targets: dict[str, tuple[str, ...]] = {}
+
+    def find(self, name: str) -> ModuleFile | None:
+        if name not in self._found:
+            self._found[name] = find_module(name, self.path)
+        return self._found[name]
+
+    def source(self, file: str) -> Source:
+        """Return the parsed file; raise Fails."""
+        if file not in self._parsed:
+            try:
+                self._parsed[file] = _parse(file)
+            except Fails as fails:
+                self._parsed[file] = fails
+        source = self._parsed[file]
+        if isinstance(source, Fails):
+            raise source
+        return source
+
+    def targets(self, name: str) -> tuple[str, ...]:
+        """Return the modules of the same project that the module `name` may import, in functions too."""
+        if name not in self._targets:
+            self._targets[name] = tuple(dict.fromkeys(self._targets_of(name)))
+        return self._targets[name]
+
+    def _targets_of(self, name: str) -> Iterator[str]:
+        found = self.find(name)
+        if found is None or found.file is None or not found.has_source:
+            return
+        try:
+            source = self.source(found.file)
+        except Fails:
+            return
+        home = self._home(name)
+        for statement in source.imports:
+            if isinstance(statement, _ast.Import):
+                wanted = [alias.name for alias in statement.names if self._home(alias.name) == home]
+            else:
+                target = absolute(statement, found)
+                if self._home(target) != home:
+                    continue
+                inner = [f"{target}.{alias.name}" for alias in statement.names]
+                wanted = [module for module in inner if self.find(module)]
+                if len(wanted) != len(inner):
+                    wanted.append(target)
+            for module in wanted:
+                if self.find(module):
+                    yield module
+                # The packages around a module are loaded first, unless the importer itself is within.
+                while module := module.rpartition(".")[0]:
+                    if not name.startswith(module + ".") and self.find(module):
+                        yield module
+
+    def _home(self, name: str) -> tuple[str, str]:
+        """Return what the modules of one project share: the directory, or the package where it is installed."""
+        top = self.find(name.partition(".")[0])
+        if top is None:
+            return "", ""
+        folder = os.path.dirname(top.package_path[0] if top.package_path else top.file or "")
+        installed = os.path.basename(folder) in ("site-packages", "dist-packages")
+        return folder, top.name if installed else ""
+
+
+def find_module(name: str, path: Sequence[str]) -> ModuleFile | None:
+    """Find what `import name` would load from the directories of `path`, without importing its packages.
+
+    Built-in and frozen modules are on no path and come first, so a file of that name is not found. A package
+    that changes its own `__path__` is not understood.
+    """
+    found: ModuleFile | None = None
+    where: Sequence[str] | None = path
+    for part in name.split("."):
+        if where is None or not part or "/" in part:
+            return None
+        if found is None and (part in sys.builtin_module_names or _imp.is_frozen(part)):
+            return None
+        found = _find_in(where, part, f"{found.name}.{part}" if found else part)
+        if found is None:
+            return None
+        where = found.package_path
+    return found
+
+
+def _find_in(where: Sequence[str], part: str, name: str) -> ModuleFile | None:
+    portions: list[str] = []
+    for entry in where:
+        base = os.path.join(entry or os.curdir, part)
+        folder = os.path.isdir(base)
+        for suffix in SUFFIXES if folder else ():
+            if os.path.isfile(init := os.path.join(base, "__init__" + suffix)):
+                return ModuleFile(name, init, (base,))
+        for suffix in SUFFIXES:
+            if os.path.isfile(base + suffix):
+                return ModuleFile(name, base + suffix, None)
+        if folder:
+            portions.append(base)
+    return ModuleFile(name, None, tuple(portions)) if portions else None
+
+
+def submodules(found: ModuleFile) -> set[str]:
+    """Return what may be a submodule of a package; an import of one sets an attribute of the package."""
+    names: set[str] = set()
+    for folder in found.package_path or ():
+        try:
+            entries = os.listdir(folder)
+        except OSError:
+            continue
+        for entry in entries:
+            stem, dot, _ = entry.partition(".")
+            if not dot or entry.endswith(SUFFIXES):
+                names.add(stem)
+    return names - {"__init__", "__pycache__"}
+
+
+def absolute(node: _ast.ImportFrom, importer: ModuleFile) -> str:
+    """Return the full name of the module that `node` imports from; empty where that is beyond the top."""
+    if not node.level:
+        return node.module or ""
+    package = importer.name if importer.package_path is not None else importer.name.rpartition(".")[0]
+    for _ in range(node.level - 1):
+        package = package.rpartition(".")[0]
+    return f"{package}.{node.module}" if package and node.module else package
+
+
+_REACHES = frozenset(
+    {"globals", "locals", "vars", "exec", "eval", "setattr", "delattr", "modules", "_getframe", "currentframe"}
+    | {"f_globals", "f_locals", "f_back", "__dict__", "__globals__", "__builtins__", "__path__"}
+    | {"__setattr__", "__delattr__"}
+)
+"""Words by which code gets at names otherwise than by writing them down."""
+
+_REWRITERS = ("split_settings", "configurations", "dynaconf", "pydjantic", "django_yamlconf", "cbs")
+"""Libraries that fill the settings module that imports them: by its frame, its name or an import hook."""
+
+_DEEP = (*(word.encode() for word in _REACHES), b":=", b"__all__")
+_MOVES_PATH = (b".path.insert", b".path[", b"addsitedir", b"sys.path =", b"sys.path=")
+_MOVES_MODULES = (b"__path__", b"sys.modules", b"import modules", b"meta_path", b"declare_namespace")
+_SHALLOW = frozenset(
+    ("body", "orelse", "finalbody", "handlers", "cases", "items", "targets", "target", "optional_vars", "elts")
+)
+
+
+def _parse(file: str) -> Source:
+    try:
+        with open(file, "rb") as stream:
+            text = stream.read()
+    except OSError as error:
+        raise Fails("unknown", Doubt(f"is in a file that cannot be read ({error.strerror})", file)) from error
+    try:
+        with _no_warnings():
+            tree = compile(text, file, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+    except SyntaxError as error:
+        raise Fails("syntax", Doubt(error.msg, file, error.lineno)) from error
+    except ValueError as error:
+        raise Fails("syntax", Doubt(str(error), file)) from error
+    except (RecursionError, MemoryError) as error:  # the compiler may go deeper than its syntax tree
+        raise Fails("unknown", Doubt("is in a file nested too deeply to follow", file)) from error
+    assert isinstance(tree, _ast.Module)
+    return _examine(file, text, tree)
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """What the compiler warns about is told when the code runs, and must not become an error under -W error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _examine(file: str, text: bytes, tree: _ast.Module) -> Source:
+    imports: list[_ast.Import | _ast.ImportFrom] = []
+    unsteady: dict[str, Doubt] = {}
+    written: dict[str, Doubt] = {}
+    trick: Doubt | None = None
+    mentions = 0
+    # Expressions are looked into only where the text holds a word that matters. Identifiers that are not ASCII
+    # are normalised, and may spell such a word in another way.
+    deep = not text.isascii() or any(word in text for word in _DEEP)
+    for node in nodes(tree.body, deep=deep):
+        reached = ""
+        if isinstance(node, _ast.Import | _ast.ImportFrom):
+            imports.append(node)
+            reached = _reached_by_import(node)
+        elif isinstance(node, _ast.Global):
+            for name in node.names:
+                unsteady[name] = Doubt("is declared global in a function", file, node.lineno)
+        elif isinstance(node, _ast.NamedExpr):
+            unsteady[node.target.id] = Doubt("is assigned within an expression", file, node.lineno)
+        elif isinstance(node, _ast.ExceptHandler):
+            if node.name:
+                unsteady[node.name] = Doubt("is the name of an exception", file, node.lineno)
+        elif isinstance(node, _ast.Attribute):
+            if not isinstance(node.ctx, _ast.Load):
+                written[node.attr] = Doubt("may be assigned as an attribute", file, node.lineno)
+            reached = node.attr if node.attr in _REACHES else ""
+        elif isinstance(node, _ast.Expr) and isinstance(node.value, _ast.Call):
+            called = node.value.func  # of split_settings, perhaps by way of another module
+            reached = "include" if isinstance(called, _ast.Name) and called.id == "include" else ""
+        elif isinstance(node, _ast.Name):
+            mentions += node.id == "__all__"
+            reached = node.id if node.id in _REACHES else ""
+        if reached and trick is None:
+            trick = Doubt(f"may be changed by way of {reached}", file, getattr(node, "lineno", None))
+    return Source(
+        file,
+        tree,
+        tuple(imports),
+        unsteady,
+        written,
+        trick,
+        plain_all=mentions == 1,
+        moves_path=any(word in text for word in _MOVES_PATH),
+        moves_modules=any(word in text for word in _MOVES_MODULES),
+    )
+
+
+def _reached_by_import(node: _ast.Import | _ast.ImportFrom) -> str:
+    modules = [alias.name for alias in node.names]
+    if isinstance(node, _ast.ImportFrom):
+        for name in modules:
+            if name in _REACHES:
+                return name
+        modules = [] if node.level else [node.module or ""]
+    for module in modules:
+        top, _, rest = module.partition(".")
+        # configurations.wsgi and its like serve settings: they are imported where none are written.
+        if top in _REWRITERS and rest not in ("wsgi", "asgi", "management", "importer"):
+            return top
+    return ""
+
+
+def target_names(target: _ast.expr) -> Iterator[str]:
+    """Yield the names that an assignment to `target` binds, or `del` of it unbinds."""
+    for node in nodes([target], deep=False):
+        if isinstance(node, _ast.Name) and not isinstance(node.ctx, _ast.Load):
+            yield node.id
+
+
+def nodes(body: Sequence[_ast.AST], *, deep: bool) -> Iterator[_ast.AST]:
+    """Yield every node; where not `deep`, only statements and what they assign to."""
+    stack = list(reversed(body))
+    while stack:
+        node = stack.pop()
+        yield node
+        for field in node._fields:
+            if not deep and field not in _SHALLOW and not isinstance(node, _ast.Starred):
+                continue
+            child = getattr(node, field, None)
+            if isinstance(child, list):
+                stack.extend(item for item in reversed(child) if isinstance(item, _ast.AST))
+            elif isinstance(child, _ast.AST):
+                stack.append(child)

@@ -1,0 +1,264 @@
+"""The WSGI callable every server is given: the user's own, verified, with the layers the plan asks for.
+
+It runs inside every worker, so it imports little: what only an error, Django or a layer needs comes when needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, MutableMapping, Sequence
+    from types import ModuleType
+    from wsgiref.types import WSGIApplication
+
+T = TypeVar("T")
+
+VARIABLE = "LAUNCHER_APPLICATION"
+"""Environment variable that holds the `Spec` as a JSON object."""
+
+# Source: inspect.CO_VARARGS and inspect.CO_COROUTINE; inspect itself is slow to import.
+CO_VARARGS = 0x04
+CO_COROUTINE = 0x80
+
+ABSENT = object()
+
+
+class ApplicationError(Exception):
+    """The application cannot be served."""
+
+    def __init__(self, message: str, trace: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        """For a person; may have several lines."""
+        self.trace = trace
+        """The traceback of the user's code, without our frames; empty where none of it ran."""
+
+    def report(self) -> str:
+        """Return the text for a terminal or a log."""
+        text = f"serve: {self.message}\n"
+        return f"{text}\n{self.trace.rstrip()}\n" if self.trace else text
+
+
+class Spec(NamedTuple):
+    """What to serve, and how."""
+
+    target: str
+    """`pkg.mod:attr`, `pkg.mod:attr.sub` or `pkg.mod:factory()`."""
+    target_origin: str = ""
+    settings: str | None = None
+    settings_origin: str = ""
+    path: Sequence[str] = ()
+    """Directories that come first on sys.path."""
+    production: bool = False
+    """Whether the guard refuses Django settings that belong to development."""
+    allow: Sequence[str] = ()
+    """Codes of the guard that are waived."""
+    middleware: Sequence[Mapping[str, object]] = ()
+    """Outermost first: `use` (`pkg.mod:factory`), `options`, `origin`."""
+    umask: int | None = None
+    url_prefix: str = ""
+    trusted_proxies: Sequence[str] | None = None
+    """Addresses, networks, `unix`, `*`; None leaves address and scheme as the server gives them."""
+    tls: bool = False
+    """Whether the server itself speaks TLS: the scheme that is true where no trusted proxy names one."""
+    max_body_size: int | None = None
+    """Bytes."""
+    access_log: str | None = None
+    """A file, or `-` for stdout."""
+    validate: bool = False
+    """Whether wsgiref.validate watches the target."""
+
+
+class Step(NamedTuple):
+    """What is being done with somebody else's code, for the message when it fails."""
+
+    doing: str
+    """A clause: `mysite.wsgi cannot be imported`."""
+    origin: str
+    spec: Spec
+    module: str = ""
+    """The module that is being imported, where that is what is done."""
+
+
+def load(environ: MutableMapping[str, str]) -> WSGIApplication:
+    """Return the callable to serve; the user's very own where nothing is to be wrapped.
+
+    Reads `VARIABLE`, sets the umask, sys.path and DJANGO_SETTINGS_MODULE. Raises ApplicationError.
+    """
+    spec = read_spec(environ)
+    prepare(spec, environ)
+    return wrap(load_target(spec), spec)
+
+
+def read_spec(environ: Mapping[str, str]) -> Spec:
+    """Read what the plan wrote. Raises ApplicationError; an unknown key is an error, not a silence."""
+    text = environ.get(VARIABLE)
+    if not text:
+        raise ApplicationError(f"{VARIABLE} is not set: launcher.wsgi is for servers that `serve` starts.")
+    try:
+        values = json.loads(text)
+        return Spec(**{key: value for key, value in values.items() if value is not None})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ApplicationError(f"{VARIABLE} cannot be read: {error}.") from error
+
+
+def prepare(spec: Spec, environ: MutableMapping[str, str]) -> None:
+    """Set up the process as the user's code expects it, before any of that code is imported."""
+    if spec.umask is not None:
+        os.umask(spec.umask)
+    prepend_path(spec.path)
+    if spec.settings is not None:
+        environ["DJANGO_SETTINGS_MODULE"] = spec.settings
+
+
+def prepend_path(path: Sequence[str]) -> None:
+    """Put directories first on sys.path, each once."""
+    first = list(dict.fromkeys(path))
+    sys.path[:] = first + [entry for entry in sys.path if entry not in first]
+
+
+def load_target(spec: Spec) -> WSGIApplication:
+    """Import the user's callable and check it and its settings. Raises ApplicationError."""
+    reference, is_factory = spec.target.removesuffix("()"), spec.target.endswith("()")
+    module, found = _resolve(reference, spec.target_origin, spec)
+    if is_factory:
+        _require_callable(found, reference, spec.target_origin)
+        factory = cast("Callable[[], object]", found)
+        found = run(Step(f"{spec.target} failed", spec.target_origin, spec), factory)
+    _require_application(found, spec.target, spec.target_origin)
+    if "django.conf" in sys.modules:
+        from . import guard
+
+        guard.check(spec, module)
+    return cast("WSGIApplication", found)
+
+
+def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
+    """Put the layers around the target: proxies, access log, limits, prefix, the user's own, validator.
+
+    Raises ApplicationError.
+    """
+    if spec.validate:
+        from wsgiref.validate import validator
+
+        app = validator(app)
+    for entry in reversed(spec.middleware):
+        app = _apply_middleware(app, entry, spec)
+    try:
+        return _own_layers(app, spec)
+    except ValueError as error:
+        raise ApplicationError(f"{error}.") from error
+    except OSError as error:
+        message = f"the access log {spec.access_log} cannot be opened: {error.strerror}."
+        raise ApplicationError(message) from error
+
+
+def _own_layers(app: WSGIApplication, spec: Spec) -> WSGIApplication:
+    if spec.url_prefix.strip("/"):
+        from .middleware.url_prefix import mount
+
+        app = mount(app, spec.url_prefix)
+    if spec.max_body_size is not None:
+        from .middleware.body_limit import limit_body
+
+        app = limit_body(app, spec.max_body_size)
+    if spec.access_log is not None:
+        from .middleware.access_log import log_access
+
+        app = log_access(app, spec.access_log)
+    # Outside the access log, which is to show the client and not the proxy.
+    if spec.trusted_proxies is not None:
+        from .middleware.proxies import trust_proxies
+
+        app = trust_proxies(app, spec.trusted_proxies, tls=spec.tls)
+    return app
+
+
+def _apply_middleware(app: WSGIApplication, entry: Mapping[str, object], spec: Spec) -> WSGIApplication:
+    use, origin = str(entry.get("use", "")), str(entry.get("origin") or "")
+    options = cast("Mapping[str, object]", entry.get("options") or {})
+    _, factory = _resolve(use, origin, spec)
+    _require_callable(factory, use, origin)
+    make = cast("Callable[..., object]", factory)
+    wrapped = run(Step(f"middleware {use} failed", origin, spec), make, app, **options)
+    if not callable(wrapped):
+        message = f"middleware {use} returned {_kind(wrapped)} instead of a WSGI application."
+        raise ApplicationError(at(origin, message))
+    return cast("WSGIApplication", wrapped)
+
+
+def _resolve(reference: str, origin: str, spec: Spec) -> tuple[ModuleType, object]:
+    """Import `pkg.mod:attr.sub` and return module and object."""
+    module_name, colon, attribute = reference.partition(":")
+    if not (module_name and colon and attribute):
+        raise ApplicationError(at(origin, f"'{reference}' is not of the form package.module:name."))
+    step = Step(f"{module_name} cannot be imported", origin, spec, module_name)
+    module = run(step, import_module, module_name)
+    found: object = module
+    done = module_name
+    for name in attribute.split("."):
+        holder, found = found, run(step, getattr, found, name, ABSENT)
+        if found is ABSENT:
+            from .errors import did_you_mean
+
+            members = getattr(holder, "__dict__", {}).items()
+            known = [word for word, value in members if not word.startswith("_") and callable(value)]
+            raise ApplicationError(at(origin, f"{done} has no '{name}'. {did_you_mean(name, known)}"))
+        done = f"{done}.{name}"
+    return module, found
+
+
+def import_module(name: str, /) -> ModuleType:
+    __import__(name)
+    return sys.modules[name]
+
+
+def run(step: Step, function: Callable[..., T], /, *args: object, **options: object) -> T:
+    """Call into somebody else's code and turn whatever it raises into an ApplicationError."""
+    try:
+        return function(*args, **options)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        from . import user_code
+
+        if user_code.is_server_exit(error):
+            raise
+        raise user_code.failure(step, error) from error
+
+
+def _require_callable(found: object, reference: str, origin: str) -> None:
+    if not callable(found):
+        raise ApplicationError(at(origin, f"{reference} is {_kind(found)}: it cannot be called."))
+
+
+def _require_application(found: object, reference: str, origin: str) -> None:
+    """Refuse what is no WSGI application as far as one can tell without calling it."""
+    _require_callable(found, reference, origin)
+    code = getattr(found, "__code__", None)
+    receiver = 0
+    if code is None and not isinstance(found, type):
+        code, receiver = getattr(type(found).__call__, "__code__", None), 1
+    if code is None:
+        return
+    if code.co_flags & CO_COROUTINE:
+        message = f"{reference} is an ASGI application: it is asynchronous, and servers here speak WSGI."
+        raise ApplicationError(at(origin, message))
+    if not receiver and code.co_argcount < 2 and not code.co_flags & CO_VARARGS:
+        message = f"{reference} does not take environ and start_response."
+        if not reference.endswith("()"):
+            message += f" If it makes the application, write {reference}()."
+        raise ApplicationError(at(origin, message))
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"of type {type(value).__name__}"
+
+
+def at(origin: str, message: str) -> str:
+    """Put the place that asked for it before a message."""
+    return f"{origin}: {message}" if origin else message

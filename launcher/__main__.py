@@ -1,0 +1,25 @@
+"""The way in: `serve`, `wsgi-serve`, `python -m launcher`, `manage.py serve`."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from .arguments import read_start
+
+
+def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:
+    """Run one command and return its exit status; a start that succeeds never returns."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    surroundings = dict(os.environ if environ is None else environ)
+    said = read_start(words)
+    if said is None:
+        from .cli import main as click_main
+
+        return click_main(words, surroundings)
+    from .start import start
+
+    return start(said, surroundings)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

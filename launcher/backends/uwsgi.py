@@ -1,0 +1,143 @@
+"""uWSGI, by the pyuwsgi wheel. Facts: uWSGI 2.0.30, held by live tests."""
+
+import sys
+from typing import Any
+
+from ..backend import Backend
+from ..native import Refusal, Words, compute, flag, impossible, switch, whole_seconds
+from ..options import Options
+
+NO_TLS = "the pyuwsgi wheel is built without TLS"
+
+
+def _front(options: Options) -> str:
+    return "--socket" if options.protocol == "uwsgi" else "--http-socket"
+
+
+def _bind(value: Any, options: Options) -> Words:
+    words: list[str] = []
+    for address in value:
+        if address.kind == "tcp" and not address.host:
+            text = f"[::]:{address.port}"
+        else:
+            text = address.path if address.kind == "unix" else str(address)
+        words += (_front(options), text)
+    return tuple(words)
+
+
+def _descriptor(fd: int, options: Options) -> Words:
+    return (_front(options), f"fd://{fd}")
+
+
+def _keepalive(value: float, options: Options) -> Words:
+    if value:
+        raise Refusal("its HTTP socket closes after each answer", 'Say keepalive = "off", or put a proxy before it.')
+    # Without the header keep-alive clients send a second request into a closing connection.
+    return ("--add-header", "Connection: close")
+
+
+def _one_thread(value: float, options: Options) -> None:
+    whole_seconds(value, options)
+    if (options.threads or 1) > 1:
+        reason = "with several threads any answer resets the clock of all"
+        raise Refusal(reason, "Say threads = 1, or remove the key.")
+
+
+def _log_file(value: str, options: Options) -> Words:
+    return () if value == "-" else ("--logto", value)
+
+
+def _buffer(value: int, options: Options) -> Words:
+    # One buffer holds request line, headers and variables; uWSGI 2.0.30 counts it in 16 bits.
+    if value > 65535:
+        raise Refusal("its buffer ends at 65535 bytes", "Give at most 65535.")
+    return ("--buffer-size", str(min(65535, max(4096, 4 * value))))
+
+
+def _memory(value: int) -> str:
+    return str(max(1, value // 2**20))
+
+
+def _always(options: Options) -> Words:
+    return (
+        "--strict", "--master", "--need-app", "--single-interpreter", "--enable-threads", "--vacuum",
+        "--disable-logging",
+        # A full reload would start the base interpreter, without the virtual environment (uWSGI 2.0.30).
+        "--binary-path", sys.executable,
+        # die-on-term alone drops requests in flight; the hook lets them finish, within worker-reload-mercy.
+        "--exit-on-reload",
+        "--hook-master-start", "unix_signal:15 grace_them_all",
+        "--hook-master-start", "unix_signal:2 grace_them_all",
+        "--hook-master-start", "unix_signal:1 uwsgi_chain_reload",
+    )  # fmt: skip
+
+
+BACKEND = Backend(
+    name="uwsgi",
+    summary="pre-forking, written in C",
+    distribution="pyuwsgi",
+    minimum=(2, 0, 30),
+    program=("-m", "launcher.runners.uwsgi"),
+    always=_always,
+    ending=("--module", "launcher.wsgi:application"),
+    shut_out=("UWSGI_*",),
+    hook_variable="LAUNCHER_UWSGI",
+    descriptor=_descriptor,
+    believes_anyone=True,
+    reserved={
+        "module": "Use app.",
+        "wsgi": "Use app.",
+        "wsgi_file": "Use app.",
+        "callable": "Use app.",
+        "chdir": "Use chdir.",
+        "pythonpath": "Use python_path.",
+        "pp": "Use python_path.",
+        "env": "Use env.",
+        "home": "serve runs in its own environment.",
+        "virtualenv": "serve runs in its own environment.",
+        "venv": "serve runs in its own environment.",
+        "die_on_term": "TERM stops gracefully already.",
+        "daemonize": "Let systemd or a container run it.",
+        "http": "Use bind.",
+        "http_socket": "Use bind.",
+        "socket": 'Use bind, with protocol = "uwsgi".',
+        "umask": "Use umask.",
+        "http11_socket": "Use bind.",
+        "py_autoreload": "Use the dev profile.",
+        "logger": "Use log_file.",
+        "req_logger": "Use access_log.",
+    },
+    rules={
+        "bind": compute(_bind),
+        "protocol": compute(lambda value, options: ()),
+        "socket_mode": flag("--chmod-socket", value=lambda value: f"{value:o}", joined=True),
+        "socket_owner": flag("--chown-socket"),
+        "backlog": flag("--listen", "-l"),
+        "reuse_port": switch("--reuse-port").but("one socket, shared by all workers"),
+        "workers": flag("--processes", "-p", "workers"),
+        "threads": flag("--threads"),
+        "max_connections": impossible("a connection is a thread: threads limits both", harmless=lambda value: False),
+        "preload": switch("", "--lazy-apps", ["lazy"]),
+        "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
+        "worker_timeout": impossible("its master only notices workers that are gone"),
+        "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
+        "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive"),
+        "client_timeout": flag("--socket-timeout", "--http-timeout").only(whole_seconds),
+        "max_requests": flag("--max-requests", "-R"),
+        "max_requests_jitter": flag("--max-requests-delta").but("a fixed step from worker to worker, not random"),
+        "max_worker_age": flag("--max-worker-lifetime").only(whole_seconds),
+        "max_worker_memory": flag("--reload-on-rss", value=_memory).but("counted in whole MiB, after each request"),
+        "user": flag("--uid"),
+        "group": flag("--gid"),
+        "pid_file": flag("--pidfile", "--safe-pidfile"),
+        "process_name": impossible("pyuwsgi cannot change its title"),
+        "tls_cert": impossible(NO_TLS),
+        "tls_key": impossible(NO_TLS),
+        "tls_ca": impossible(NO_TLS),
+        "tls_client_cert": impossible(NO_TLS),
+        "max_request_line": impossible("it limits the whole request head only", harmless=lambda value: False),
+        "max_header_size": compute(_buffer, "--buffer-size", "-b").but("the whole request head may be four times this"),
+        "log_level": impossible("its messages have no levels", harmless=lambda value: False),
+        "log_file": compute(_log_file, "--logto", "--logto2")._replace(hook="log_file"),
+    },
+)

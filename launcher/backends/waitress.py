@@ -1,0 +1,51 @@
+"""waitress, run by a runner of ours. Facts: waitress 3.0.2, held by live tests."""
+
+from ..backend import RUNNER_RULES, Backend
+from ..native import Words, flag, impossible
+
+NO_TLS = "it has no TLS"
+
+
+def native_setting(key: str, value: object) -> Words:
+    """Return `--native key=value`; the runner hands it to waitress, which knows its own settings."""
+    return ("--native", f"{key}={str(value).lower() if isinstance(value, bool) else value}")
+
+
+BACKEND = Backend(
+    name="waitress",
+    summary="one process, threads; buffers slow clients",
+    distribution="waitress",
+    minimum=(3, 0),
+    program=("-m", "launcher.runners.waitress"),
+    native=native_setting,
+    reserved={
+        "host": "Use bind.",
+        "port": "Use bind.",
+        "listen": "Use bind.",
+        "unix_socket": "Use bind.",
+        "sockets": "Use bind.",
+        "unix_socket_perms": "Use socket_mode.",
+        "trusted_proxy": "Use trusted_proxies.",
+        "trusted_proxy_headers": "Use trusted_proxies.",
+        "trusted_proxy_count": "Use trusted_proxies.",
+        "connection_limit": "Use max_connections.",
+        "channel_timeout": "Use keepalive and client_timeout.",
+        "max_request_header_size": "Use max_header_size.",
+        "max_request_body_size": "Use max_body_size.",
+        "url_prefix": "Use url_prefix.",
+        "threads": "Use threads.",
+        "backlog": "Use backlog.",
+    },
+    rules={
+        **RUNNER_RULES,
+        "max_connections": flag("--max-connections"),
+        "tls_cert": impossible(NO_TLS),
+        "tls_key": impossible(NO_TLS),
+        "tls_ca": impossible(NO_TLS),
+        "tls_client_cert": impossible(NO_TLS),
+        "max_request_line": impossible("it limits the whole request head only", harmless=lambda value: False),
+        "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value)).but(
+            "the whole request head may be four times this"
+        ),
+    },
+)

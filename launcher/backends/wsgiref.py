@@ -1,0 +1,29 @@
+"""wsgiref, the standard library's server, made threaded by a runner of ours."""
+
+from ..backend import RUNNER_RULES, Backend
+from ..native import Refusal, Words, flag, impossible
+
+
+def _no_native(key: str, value: object) -> Words:
+    raise Refusal("it has no settings of its own", "Remove the section.")
+
+
+BACKEND = Backend(
+    name="wsgiref",
+    summary="one process, threads; always there, for development",
+    distribution="",
+    minimum=(3, 11),
+    program=("-m", "launcher.runners.wsgiref"),
+    native=_no_native,
+    production=False,
+    rules={
+        **RUNNER_RULES,
+        "max_connections": impossible("a connection is a thread: threads limits both", harmless=lambda value: False),
+        "tls_cert": flag("--tls-cert"),
+        "tls_key": flag("--tls-key"),
+        "tls_ca": flag("--tls-ca"),
+        "tls_client_cert": flag("--tls-client-cert"),
+        "max_request_line": flag("--max-request-line"),
+        "max_header_size": flag("--max-header-size"),
+    },
+)

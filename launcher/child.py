@@ -1,0 +1,63 @@
+"""Questions that only an import answers, asked in a throw-away child process.
+
+Nothing here is on the path of a start whose files speak for themselves.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+DEADLINE_S = 60.0
+
+
+def read_settings(module: str, path: Sequence[str]) -> dict[str, Any]:
+    """Import a settings module and return what it says of WSGI_APPLICATION (see launcher.runners.probe)."""
+    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": module}
+    environ["LAUNCHER_APPLICATION"] = json.dumps({"target": "", "path": list(path)})
+    return _ask("settings", environ, os.getcwd())
+
+
+def load_application(environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
+    """Load the application as a worker would; `environ` holds LAUNCHER_APPLICATION."""
+    return _ask("application", environ, cwd)
+
+
+def importable(module: str, path: Sequence[str]) -> bool:
+    """Return whether an import system with its hooks finds a module, without running it beyond its packages."""
+    code = (
+        "import importlib.util, sys; sys.path[:0] = sys.argv[2:]; sys.exit(not importlib.util.find_spec(sys.argv[1]))"
+    )
+    command = [sys.executable, "-P", "-c", code, module, *path]
+    done = subprocess.run(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=DEADLINE_S, check=False
+    )
+    return done.returncode == 0
+
+
+def _ask(question: str, environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
+    read_end, write_end = os.pipe()
+    command = [sys.executable, "-P", "-m", "launcher.runners.probe", question, "--result-fd", str(write_end)]
+    with subprocess.Popen(
+        command, cwd=cwd, env=dict(environ), pass_fds=[write_end], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    ) as child:  # fmt: skip
+        os.close(write_end)
+        try:
+            with os.fdopen(read_end, "rb") as answers:
+                said, _ = child.communicate(timeout=DEADLINE_S)
+                answer = answers.read()
+        except subprocess.TimeoutExpired:
+            child.kill()
+            return {"ok": False, "message": f"the import did not end within {DEADLINE_S:g} s"}
+    if answer:
+        result: dict[str, Any] = json.loads(answer)
+        return result
+    tail = said.decode(errors="replace").strip()
+    return {
+        "ok": False,
+        "message": f"the process that imports it ended with status {child.returncode}",
+        "traceback": tail,
+    }

@@ -1,0 +1,225 @@
+"""The command line, by click: help, commands, and every start that is not plain."""
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import click
+
+from . import __version__
+from .arguments import looks_like_app
+from .errors import Exit, LaunchError
+from .kinds import Flag
+from .options import OPTIONS, Option
+from .start import compile_plan, report, start, working_directory
+
+Said = Mapping[str, tuple[str, ...]]
+
+GROUPS = {
+    "application": "What is served",
+    "listening": "Where it listens",
+    "workers": "Workers",
+    "timeouts": "How long things take",
+    "recycling": "When workers are replaced",
+    "process": "The process",
+    "tls": "TLS",
+    "requests": "Proxies and limits",
+    "logs": "Logs",
+}
+
+
+class _DefaultGroup(click.Group):
+    """A group whose first word may also be an option or an application: then it is a start."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.commands, "--help", "-h", "--version"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        super().format_commands(ctx, formatter)
+        start_command = self.commands["run"]
+        start_command.format_options(ctx, formatter)
+
+
+class _OptionCommand(click.Command):
+    """A command that takes every option, shown by group."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        records: dict[str, list[tuple[str, str]]] = {}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            option = OPTIONS.get(parameter.name or "")
+            title = GROUPS[option.group] if option else "This command"
+            records.setdefault(title, []).append(record)
+        for title in ("This command", *GROUPS.values()):
+            if title in records:
+                with formatter.section(title):
+                    formatter.write_dl(records[title])
+
+
+def _declared(option: Option[Any]) -> click.Option:
+    """Return click's option for a declaration. Values stay text: the layers read them."""
+    if isinstance(option.kind, Flag):
+        return click.Option([f"{option.flag}/--no-{option.flag[2:]}", option.name], default=None, help=option.help)
+    return click.Option([option.flag, option.name], multiple=True, metavar=option.kind.metavar, help=option.help)
+
+
+def _takes_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command every option; it is called with `said` instead of the single values."""
+    parameters: list[click.Parameter] = [_declared(option) for option in OPTIONS.values() if option.name != "app"]
+
+    def with_said(**values: Any) -> Any:
+        said = {}
+        for name in OPTIONS:
+            value = values.pop(name, None)
+            if isinstance(value, bool):
+                said[name] = ("true" if value else "false",)
+            elif value:
+                said[name] = (value,) if isinstance(value, str) else tuple(value)
+        return function(said=said, **values)
+
+    with_said.__doc__ = function.__doc__
+    with_said.__name__ = function.__name__
+    with_said.__click_params__ = [*parameters, *reversed(getattr(function, "__click_params__", []))][::-1]  # type: ignore[attr-defined]
+    return with_said
+
+
+def _format(*forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    return click.option("--format", "form", type=click.Choice(forms), default=forms[0], help="How to print it.")
+
+
+@click.group(cls=_DefaultGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="serve")
+def cli() -> None:
+    """Serve a Django or WSGI project.
+
+    `serve` alone develops; `serve --profile prod` is production. Any option works with explain and check too.
+    """
+
+
+def _app(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is None or looks_like_app(value):
+        return value
+    from .errors import did_you_mean
+
+    guess = did_you_mean(value, cli.commands)
+    hint = f" {guess}" if guess.startswith("Did") else ""
+    if value in cli.commands:
+        hint = f" The command comes first: serve {value} ..."
+    raise click.UsageError(f"'{value}' is neither a command nor an application such as mysite.wsgi:application.{hint}")
+
+
+@cli.command(cls=_OptionCommand, hidden=True)
+@_takes_options
+@click.option("--dry-run", is_flag=True, help="Print the native command, quoted for a shell, and start nothing.")
+@click.argument("app", required=False, callback=_app)
+@click.pass_obj
+def run(environ: Mapping[str, str], said: Said, dry_run: bool) -> int:
+    """Start the server."""
+    if not dry_run:
+        return start(said, environ)
+    from .commands.explain import command_line
+
+    click.echo(command_line(compile_plan(said, environ)))
+    return Exit.FINE
+
+
+@cli.command(cls=_OptionCommand)
+@_takes_options
+@_format("text", "json", "toml")
+@click.argument("option", required=False)
+@click.pass_obj
+def explain(environ: Mapping[str, str], said: Said, form: str, option: str | None) -> int:
+    """Show every value, where it came from, and what it became.
+
+    OPTION may also be an application, as for a start.
+    """
+    from .commands import explain as command
+
+    if option is not None and looks_like_app(option):
+        said, option = {**said, "app": (option,)}, None
+    click.echo(command.explain(compile_plan(said, environ), form, option))
+    return Exit.FINE
+
+
+@cli.command(cls=_OptionCommand)
+@_takes_options
+@_format("text", "json")
+@click.argument("app", required=False, callback=_app)
+@click.pass_obj
+def check(environ: Mapping[str, str], said: Said, form: str) -> int:
+    """Say everything that would go wrong, before it does."""
+    from .commands.check import check as run_checks
+    from .document import finding_document, plain
+    from .host import Host
+    from .registry import read_registry
+
+    try:
+        plan = compile_plan(said, environ)
+        findings = run_checks(plan, environ, Host.read(), read_registry(sys.path))
+        summary = f"{plan.backend.name}, profile {plan.profile}, {plan.target.spec}: nothing wrong"
+    except LaunchError as error:
+        findings, summary = error.findings, ""
+    if form == "json":
+        click.echo(json.dumps([plain(finding_document(finding)) for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        for finding in findings:
+            click.echo(f"{finding.severity}: {finding}")
+        if not findings:
+            click.echo(summary)
+    return Exit.FINDINGS if any(finding.severity == "error" for finding in findings) else Exit.FINE
+
+
+@cli.command()
+@click.option("--options", is_flag=True, help="Every option by every server.")
+@_format("text", "json")
+def servers(options: bool, form: str) -> int:
+    """List the servers: installed or not, and what each can do."""
+    from .commands import servers as command
+    from .registry import read_registry
+
+    registry = read_registry(sys.path)
+    if form == "json":
+        click.echo(json.dumps(command.servers_document(registry), indent=2))
+    elif options:
+        click.echo(command.options_text(command.load_backends(registry)))
+    else:
+        click.echo(command.servers_text(registry))
+    return Exit.FINE
+
+
+@cli.command()
+@_format("text", "json")
+@click.option("--chdir", help=OPTIONS["chdir"].help)
+def profiles(form: str, chdir: str | None) -> int:
+    """List the profiles, and the files each is read from."""
+    from .commands import profiles as command
+    from .project import find_project
+
+    here = working_directory()
+    project = find_project(chdir or here, here)
+    if form == "json":
+        click.echo(json.dumps(command.profiles_document(project), indent=2))
+    else:
+        click.echo(command.profiles_text(project))
+    return Exit.FINE
+
+
+def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command line and return its exit status."""
+    try:
+        status = cli.main(list(argv), prog_name="serve", obj=environ, standalone_mode=False)
+    except LaunchError as error:
+        return report(error)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.Abort:
+        return 128 + 2
+    except click.ClickException as error:
+        print(f"serve: {error.format_message()}", file=sys.stderr)
+        return Exit.USAGE
+    return int(status or 0)

@@ -1,0 +1,111 @@
+"""`serve check`: everything that would go wrong, before it does."""
+
+import os
+from collections.abc import Callable, Mapping
+
+from ..backend import Backend
+from ..child import load_application
+from ..errors import Exit, Finding, LaunchError
+from ..host import Host
+from ..options import OPTIONS
+from ..plan import LaunchPlan
+from ..registry import Registry
+from ..sockets import Rights, listen
+
+Check = Callable[[LaunchPlan, Mapping[str, str], Host, Registry], list[Finding]]
+
+
+def check(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> tuple[Finding, ...]:
+    """Return the findings of every check, errors first."""
+    found = [finding for one in CHECKS for finding in one(plan, environ, host, registry)]
+    return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
+
+
+def addresses_can_be_bound(
+    plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry
+) -> list[Finding]:
+    """Open every address and close it again."""
+    found: list[Finding] = []
+    for address in plan.options.bind or ():
+        if address.kind == "fd" and not _open(address.fd):
+            continue  # what a supervisor passes in is there at the start only
+        try:
+            listen(
+                address,
+                backlog=1,
+                rights=Rights(0o600),
+                reuse_port=bool(plan.options.reuse_port),
+                origin=plan.settings["bind"].origin,
+            ).close()
+        except LaunchError as error:
+            found += error.findings
+        else:
+            if address.kind == "unix" and not address.abstract:
+                os.unlink(address.path)
+    return found
+
+
+def _open(fd: int) -> bool:
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
+
+
+def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """Certificates can be read, directories for logs and pid files can be written."""
+    found: list[Finding] = []
+
+    def say(name: str, message: str) -> None:
+        origin = plan.settings[name].origin
+        found.append(Finding("missing-file", f"{name}: {message}", "", origin, Exit.PROFILE))
+
+    for name in ("tls_cert", "tls_key", "tls_ca"):
+        path = plan.options.value(name)
+        if path and not os.access(path, os.R_OK):
+            say(name, f"{path} {'cannot be read' if os.path.exists(path) else 'does not exist'}")
+    for name in ("pid_file", "access_log", "log_file"):
+        path = plan.options.value(name)
+        if path and path not in ("-", "off") and not os.access(os.path.dirname(path) or ".", os.W_OK):
+            say(name, f"the directory of {path} cannot be written")
+    for path in plan.options.python_path or ():
+        if not os.path.isdir(path):
+            say("python_path", f"there is no directory {path}")
+    if not os.path.isdir(plan.command.cwd):
+        say("chdir", f"there is no directory {plan.command.cwd}")
+    return found
+
+
+def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """A process's name needs a package of its own."""
+    if plan.options.process_name is None or registry.version("setproctitle"):
+        return []
+    message = "process_name has no effect without the package setproctitle"
+    return [
+        Finding("no-title", message, "pip install setproctitle.", plan.settings["process_name"].origin, Exit.SERVER)
+    ]
+
+
+def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """Load the application in a child process, with guard and middleware, as a worker would."""
+    answer = load_application(plan.command.environment(environ), plan.command.cwd)
+    if answer.get("ok"):
+        return []
+    # The loader's message has places and remedies of its own.
+    message = str(answer.get("message")).removeprefix("serve: ").rstrip()
+    trace = answer.get("traceback") or ""
+    return [Finding("application-fails", message, str(trace).rstrip(), None, Exit.TARGET)]
+
+
+CHECKS: tuple[Check, ...] = (
+    files_exist,
+    addresses_can_be_bound,
+    title_can_be_set,
+    application_loads,
+)
+
+
+def unknown_options(backend: Backend) -> tuple[str, ...]:
+    """Return the options that a backend has neither a rule nor a refusal for."""
+    return tuple(name for name, option in OPTIONS.items() if not option.supplied and name not in backend.rules)

@@ -1,0 +1,116 @@
+"""`serve`: open the sockets, become the server."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+from ..address import Address
+from ..errors import Exit, Finding, LaunchError
+from ..native import NativeCommand
+from ..options import Options
+from ..plan import LaunchPlan
+from ..sockets import Rights, bound_address, listen, move_to
+
+FIRST_DESCRIPTOR = 3
+"""Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
+
+
+def run(plan: LaunchPlan, environ: Mapping[str, str]) -> NoReturn:
+    """Replace this process with the server. Raises LaunchError where an address cannot be had."""
+    command = plan.command
+    addresses: Sequence[Address] = plan.options.bind or ()
+    passing = plan.backend.descriptor is not None or not plan.options.reuse_port
+    env = command.environment(environ)
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+        env.pop(name, None)
+    if passing:
+        count, addresses = _open(plan)
+        command = _hand_over(plan, command, env, count)
+        paths = [address.path for address in _unix_files(plan.options)]
+        if paths:
+            env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
+    for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):
+        print(f"serve: {line}", file=sys.stderr)
+    sys.stderr.flush()
+    try:
+        os.chdir(command.cwd)
+        os.execve(command.argv[0], command.argv, env)
+    except OSError as error:
+        message = f"cannot start {plan.backend.name} in {command.cwd}: {error.strerror}"
+        raise LaunchError(Finding("cannot-start", message, status=Exit.SERVER)) from error
+
+
+def _unix_files(options: Options) -> list[Address]:
+    return [address for address in options.bind or () if address.kind == "unix" and not address.abstract]
+
+
+def _open(plan: LaunchPlan) -> tuple[int, list[Address]]:
+    """Open every address as descriptors 3, 4, ...; return how many, and what they are bound to."""
+    options = plan.options
+    origin = plan.settings["bind"].origin
+    rights = Rights.of(options.socket_mode, options.socket_owner)
+    opened = []
+    findings: list[Finding] = []
+    for address in options.bind or ():
+        try:
+            sock = listen(
+                address,
+                backlog=options.backlog or 1024,
+                rights=rights,
+                reuse_port=bool(options.reuse_port),
+                origin=origin,
+            )
+        except LaunchError as error:
+            findings += error.findings
+        else:
+            opened.append(sock)
+    if findings:
+        for sock, address in zip(opened, options.bind or (), strict=False):
+            sock.close()
+            if address.kind == "unix" and not address.abstract:
+                os.unlink(address.path)
+        raise LaunchError(*findings)
+    addresses = [bound_address(sock) for sock in opened]
+    move_to(FIRST_DESCRIPTOR, [sock.detach() for sock in opened])
+    return len(addresses), addresses
+
+
+def _hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], count: int) -> NativeCommand:
+    """Put descriptors in the place of addresses: as words, or by systemd's variables."""
+    words = plan.backend.descriptor
+    if words is None:
+        env["LISTEN_FDS"] = str(count)
+        env["LISTEN_PID"] = str(os.getpid())  # exec keeps it
+        return command
+    numbers = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count)
+    return command.replacing("bind", tuple(word for fd in numbers for word in words(fd, plan.options)))
+
+
+def start_lines(plan: LaunchPlan, addresses: Sequence[Address], *, terminal: bool) -> list[str]:
+    """Return what a start says: a few lines on a terminal, one in a log."""
+    scheme = "https" if plan.options.tls_cert else plan.options.protocol or "http"
+    where = " ".join(
+        f"{scheme}://{address.url}" if address.url and scheme != "uwsgi" else str(address) for address in addresses
+    )
+    server = f"{plan.backend.name} {plan.version}".rstrip()
+    settings = plan.settings["settings"]
+    module = f"settings {settings.value} ({settings.origin})" if settings.value else f"application {plan.target.spec}"
+    size = _size(plan)
+    if not terminal:
+        return [f"profile {plan.profile}, {module}, {server}, {size}, {where}"]
+    lines = [f"profile {plan.profile}, {module}", f"{server}, {size}"]
+    lines += [str(note).removesuffix(".") for note in plan.notes if note.severity == "note"]
+    return [*lines, f"{where}  (Ctrl-C stops)"]
+
+
+def _size(plan: LaunchPlan) -> str:
+    workers, threads = plan.options.workers or 1, plan.options.threads
+    words = f"{workers} worker{'s' if workers != 1 else ''}"
+    if (
+        plan.reckoned is not None
+        and plan.reckoned.workers == workers
+        and plan.backend.rule("workers").how != "impossible"
+    ):
+        words += f" ({plan.reckoned.words})"
+    return words if threads is None else f"{words} x {threads} thread{'s' if threads != 1 else ''}"

@@ -1,0 +1,78 @@
+"""Options that only make sense together, and names that must exist on this machine."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .accounts import group_id, user_id
+from .address import UNIX_PATH_LIMIT
+from .errors import Exit, Finding
+from .host import Host
+from .options import Options
+from .origin import Setting
+
+
+def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host: Host) -> list[Finding]:
+    """Return a finding for every pair of values that contradict each other or have no effect."""
+    found: list[Finding] = []
+
+    def say(name: str, message: str, fix: str = "", status: Exit = Exit.PROFILE) -> None:
+        found.append(Finding("inconsistent", message, fix, settings[name].origin, status))
+
+    def lonely(name: str, other: str) -> None:
+        if options.value(name) and not options.value(other) and settings[name].origin.personal:
+            say(name, f"{name} does nothing without {other}", f"Set {other} too, or remove {name}.")
+
+    lonely("tls_key", "tls_cert")
+    lonely("tls_ca", "tls_cert")
+    lonely("tls_client_cert", "tls_ca")
+    lonely("tls_ca", "tls_client_cert")
+    lonely("max_requests_jitter", "max_requests")
+    unix = [address for address in options.bind or () if address.kind == "unix" and not address.abstract]
+    for name in ("socket_mode", "socket_owner"):
+        inherited = any(address.kind == "fd" for address in options.bind or ())
+        if options.value(name) is not None and not unix and settings[name].origin.personal and not inherited:
+            say(name, f"{name} does nothing: bind names no unix socket", f"Remove {name}, or bind unix:/path.")
+    for address in unix:
+        length = len(address.path.encode())
+        if length > UNIX_PATH_LIMIT:
+            message = f"the socket path has {length} bytes, and the kernel takes {UNIX_PATH_LIMIT}: {address.path}"
+            say("bind", message, "Choose a shorter path, such as one below /run.", Exit.ADDRESS)
+    doubles = {str(address) for address in options.bind or () if (options.bind or ()).count(address) > 1}
+    for double in sorted(doubles):
+        if not double.endswith(":0"):
+            say("bind", f"{double} is bound twice", "Name it once.", Exit.ADDRESS)
+    backlog = options.backlog
+    if backlog and host.somaxconn is not None and backlog > host.somaxconn:
+        message = f"backlog = {backlog} is more than the kernel holds: net.core.somaxconn is {host.somaxconn}"
+        say("backlog", message, f"Set backlog = {host.somaxconn}, or raise the kernel's limit.")
+    found += _accounts(options, settings, host)
+    return found
+
+
+def _accounts(options: Options, settings: Mapping[str, Setting[Any]], host: Host) -> list[Finding]:
+    found: list[Finding] = []
+
+    def say(name: str, message: str, fix: str) -> None:
+        found.append(Finding("unknown-account", message, fix, settings[name].origin, Exit.PROFILE))
+
+    owner, _, owner_group = (options.socket_owner or "").partition(":")
+    for name, user in (("user", options.user), ("socket_owner", owner)):
+        if user and user_id(user) is None:
+            say(name, f"there is no user '{user}'", "Make it with useradd, or name another.")
+    for name, group in (("group", options.group), ("socket_owner", owner_group)):
+        if group and group_id(group) is None:
+            say(name, f"there is no group '{group}'", "Make it with groupadd, or name another.")
+    for name in ("user", "group"):
+        wanted = options.value(name)
+        own = host.uid if name == "user" else None
+        if wanted and host.uid != 0 and not (name == "user" and user_id(wanted) == own):
+            found.append(
+                Finding(
+                    "not-root",
+                    f"only root can become {name} '{wanted}', and this is uid {host.uid}",
+                    "Remove the key, or start serve as root.",
+                    settings[name].origin,
+                    Exit.PROFILE,
+                )
+            )
+    return found

@@ -1,0 +1,345 @@
+"""The compiler: one request becomes one plan, or all the findings that prevent it."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from . import layers
+from .backend import Backend, version_tuple
+from .consistency import inconsistencies
+from .envfile import read_env_file
+from .errors import Exit, Finding, LaunchError
+from .host import Host
+from .native import NativeCommand
+from .options import Options
+from .origin import Layer, Origin, Setting
+from .profiles import Profile, load_chain
+from .project import Project, find_project
+from .registry import BACKENDS, Registry
+from .request import Request
+from .syntax import Reader
+from .target import VARIABLE, Search, Target, choose_settings, find_target
+from .tomlfile import read_toml
+from .translate import command_of, native_sections, translate
+from .workers import Reckoned, reckon_workers
+
+APPLICATION_VARIABLE = "LAUNCHER_APPLICATION"
+ALIASES = ("PORT", "WEB_CONCURRENCY")
+PREFERRED = ("gunicorn", "uwsgi", "waitress")
+"""What `server = "auto"` looks for, in order."""
+
+
+class LaunchPlan(NamedTuple):
+    """The frozen result. Every command reads this and nothing else."""
+
+    project: Project
+    profile: str
+    profiles: tuple[Profile, ...]
+    """The files behind the profile, lowest first."""
+    backend: Backend
+    version: str
+    """Of the server; empty where it is the standard library's."""
+    options: Options
+    settings: Mapping[str, Setting[Any]]
+    """Name -> value with origin, for every option, and for every entry of a table (`env.DEBUG`)."""
+    native: Mapping[str, Setting[Any]]
+    """What `[native.SERVER]` of the chosen server passes through."""
+    target: Target
+    application: Mapping[str, Any]
+    """What a worker is told of the application (launcher.application reads it)."""
+    command: NativeCommand
+    reckoned: Reckoned | None
+    """How `workers = "auto"` came to its number."""
+    notes: tuple[Finding, ...]
+
+    @property
+    def settings_module(self) -> str | None:
+        return self.options.settings
+
+
+class _Draft(NamedTuple):
+    """Layers found and merged, before anything is decided."""
+
+    project: Project
+    chain: tuple[Profile, ...]
+    merged: layers.Merged
+    findings: tuple[Finding, ...]
+
+
+def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
+    """Compile. Raises LaunchError with every finding that could be made."""
+    draft = _draft(request)
+    errors = [finding for finding in draft.findings if finding.severity == "error"]
+    notes = [finding for finding in draft.findings if finding.severity != "error"]
+    settings = dict(draft.merged.settings)
+
+    workdir = settings["chdir"].value or draft.project.root
+    project = draft.project._replace(root=workdir)
+    search = Search(project, _search_path(settings, workdir), Reader(_search_path(settings, workdir)))
+    names = [profile.name for profile in reversed(draft.chain)]
+
+    chosen, found = choose_settings(
+        search,
+        settings["settings"],
+        request.environ,
+        list(dict.fromkeys(names)),
+        settings["production"].value,
+    )
+    settings["settings"] = chosen
+    errors += found
+    target = _attempt(lambda: find_target(search, settings["app"], chosen), errors) if not found else None
+
+    backend = _attempt(lambda: _choose_server(settings, registry, notes), errors)
+    errors += native_sections(draft.merged.native, registry.names(BACKENDS))
+    if backend is None:
+        raise LaunchError(*_once(errors))
+    version = registry.version(backend.distribution) or "" if backend.distribution else ""
+    errors += _unfit(backend, version, settings["server"].origin)
+
+    reckoned = None
+    if settings["workers"].value == "auto":
+        single = backend.rule("workers").how == "impossible"
+        reckoned = reckon_workers(host, single=single)
+        settings["workers"] = settings["workers"]._replace(value=reckoned.workers)
+    environment = _environment(settings, search, errors)
+
+    notes += _fit_backlog(settings, host)
+    options = Options({name: setting.value for name, setting in settings.items()})
+    errors += inconsistencies(options, settings, host)
+    translated = translate(backend, options, settings, draft.merged.native)
+    errors += [finding for finding in translated.findings if finding.severity == "error"]
+    notes += [finding for finding in translated.findings if finding.severity != "error"]
+    if errors or target is None:
+        raise LaunchError(*_once(errors))
+
+    application = _application(backend, options, settings, target, search)
+    env_set = {**environment, **_own_environment(backend, options, application, translated.hooks)}
+    dropped = _shut_out(backend, request.environ, env_set)
+    notes += [_shut_out_note(name, backend) for name in dropped]
+    notes += _overridden(environment, request.environ)
+    command = command_of(backend, sys.executable, translated, options, env_set=env_set, env_drop=dropped, cwd=workdir)
+    return LaunchPlan(
+        project=draft.project,
+        profile=names[0],
+        profiles=draft.chain,
+        backend=backend,
+        version=version,
+        options=options,
+        settings=settings,
+        native=draft.merged.native.get(backend.name, {}),
+        target=target,
+        application=application,
+        command=command,
+        reckoned=reckoned,
+        notes=tuple(notes),
+    )
+
+
+def _attempt(step: Any, errors: list[Finding]) -> Any:
+    """Return what `step` returns; None, with its findings kept, where it fails."""
+    try:
+        return step()
+    except LaunchError as error:
+        errors += error.findings
+        return None
+
+
+def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    return tuple(dict.fromkeys(findings))
+
+
+def _draft(request: Request) -> _Draft:
+    """Find the project, the profile and every layer."""
+    findings: list[Finding] = []
+    flags, problems = layers.from_flags(request.said, request.cwd)
+    findings += problems
+    variables, problems = layers.from_environ(request.environ, request.cwd)
+    findings += problems
+    early = layers.merge([variables, flags])
+    project = find_project(early.settings["chdir"].value or request.cwd, request.cwd)
+    pyproject, problems = _pyproject(project)
+    findings += problems
+    wanted: Setting[Any] = layers.merge([pyproject, variables, flags]).settings["profile"]
+    # `wanted` falls back to the default where a layer's value is bad; the finding is made again below.
+    shipped: list[layers.Values] = []
+    own: list[layers.Values] = []
+    chain = load_chain(wanted.value, project, wanted.origin)
+    for profile in chain:
+        values, problems = layers.from_toml(profile.file, (), profile.layer, project.root)
+        findings += problems
+        (shipped if profile.layer == Layer.SHIPPED else own).append(values)
+    files = [*shipped, pyproject, *own]
+    below = layers.merge(files).settings["bind"].value or ()
+    aliases, problems = layers.from_aliases(request.environ, below)
+    findings += problems
+    merged = layers.merge([*files, aliases, variables, flags])
+    return _Draft(project, chain, merged, (*findings, *merged.findings))
+
+
+def _pyproject(project: Project) -> tuple[layers.Values, list[Finding]]:
+    path = project.file("pyproject.toml")
+    if not os.path.isfile(path):
+        return {}, []
+    file = read_toml(path, project.shown(path), Layer.PYPROJECT)
+    if "serve" not in (file.data.get("tool") or {}):
+        return {}, []
+    return layers.from_toml(file, ("tool", "serve"), Layer.PYPROJECT, project.root)
+
+
+def _search_path(settings: Mapping[str, Setting[Any]], workdir: str) -> tuple[str, ...]:
+    """Return sys.path as the workers will have it: ours is a child's of the same interpreter."""
+    own = [*settings["python_path"].value, workdir]
+    return tuple(dict.fromkeys([*own, *(path for path in sys.path if path)]))
+
+
+def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes: list[Finding]) -> Backend:
+    setting = settings["server"]
+    if setting.value != "auto":
+        if setting.value not in registry.names(BACKENDS):
+            from .errors import did_you_mean
+
+            fix = did_you_mean(setting.value, registry.names(BACKENDS))
+            message = f"there is no server '{setting.value}'"
+            raise LaunchError(Finding("unknown-server", message, fix, setting.origin, Exit.SERVER))
+        chosen: Backend = registry.load(BACKENDS, setting.value)
+        return chosen
+    names = [*PREFERRED, *(() if settings["production"].value else ("wsgiref",))]
+    for name in names:
+        backend: Backend = registry.load(BACKENDS, name)
+        version = registry.version(backend.distribution)
+        if not backend.distribution or (version and version_tuple(version) >= backend.minimum):
+            settings["server"] = setting._replace(value=name)
+            missing = names[: names.index(name)]
+            why = f"server = auto: {name} {version or ''}".rstrip()
+            why += f"; not installed: {', '.join(missing)}" if missing else " is the first choice"
+            notes.append(Finding("server-chosen", why, severity="note", origin=None))
+            return backend
+    first: Backend = registry.load(BACKENDS, PREFERRED[0])
+    message = f"none of {', '.join(PREFERRED)} is installed"
+    raise LaunchError(Finding("server-missing", message, f"Install one: {first.extra}", setting.origin, Exit.SERVER))
+
+
+def _unfit(backend: Backend, version: str, origin: Origin) -> list[Finding]:
+    if not backend.distribution:
+        return []
+    if not version:
+        message = f"{backend.name} is not installed"
+        return [Finding("server-missing", message, f"Install it: {backend.extra}", origin, Exit.SERVER)]
+    if version_tuple(version) < backend.minimum:
+        wanted = ".".join(map(str, backend.minimum))
+        message = f"{backend.distribution} {version} is too old: {wanted} or later is needed"
+        return [Finding("server-too-old", message, f"Upgrade it: {backend.extra}", origin, Exit.SERVER)]
+    return []
+
+
+def _fit_backlog(settings: dict[str, Setting[Any]], host: Host) -> list[Finding]:
+    """Shorten a backlog that nobody asked for to what the kernel holds; uWSGI would not start with a longer one."""
+    setting = settings["backlog"]
+    limit = host.somaxconn
+    if limit is None or setting.value is None or setting.value <= limit or setting.origin.personal:
+        return []
+    settings["backlog"] = setting._replace(value=limit)
+    message = f"backlog = {setting.value} ({setting.origin}) is cut to net.core.somaxconn, {limit}"
+    return [Finding("shortened-default", message, severity="note")]
+
+
+def _environment(settings: Mapping[str, Setting[Any]], search: Search, errors: list[Finding]) -> dict[str, str]:
+    """Return the variables that the profile sets: env_file's, then env's over them."""
+    variables: dict[str, str] = {}
+    for path in settings["env_file"].value:
+        read, problems = read_env_file(path, search.shown(path), settings["env_file"].origin)
+        variables.update(read)
+        errors += problems
+    variables.update(settings["env"].value)
+    for name in variables:
+        origin = settings.get(f"env.{name}", settings["env_file"]).origin
+        if name == VARIABLE:
+            fix = 'Write settings = "package.settings.prod": serve sets the variable from it.'
+            errors.append(Finding("misplaced-key", f"env sets {VARIABLE}", fix, origin, Exit.PROFILE))
+        elif not name or "=" in name or "\0" in name + variables[name]:
+            errors.append(Finding("bad-value", f"{name!r} is no name of a variable", "", origin, Exit.PROFILE))
+    if settings["settings"].value:
+        variables[VARIABLE] = settings["settings"].value
+    return variables
+
+
+def _application(
+    backend: Backend, options: Options, settings: Mapping[str, Setting[Any]], target: Target, search: Search
+) -> dict[str, Any]:
+    """Return what launcher.application needs to know, and nothing that it does not."""
+    middleware = settings["middleware"]
+    trusted = options.trusted_proxies
+    if trusted is None and backend.believes_anyone:
+        trusted = ()
+    told: dict[str, Any] = {
+        "target": target.spec,
+        "target_origin": str(target.origin),
+        "settings": options.settings,
+        "settings_origin": str(settings["settings"].origin),
+        "path": [*(options.python_path or ()), search.project.root],
+        "production": options.production,
+        "allow": list(options.allow or ()),
+        "middleware": [
+            {
+                "use": entry.use,
+                "options": dict(entry.options),
+                "origin": str(middleware.origin._replace(line=entry.line or middleware.origin.line)),
+            }
+            for entry in options.middleware or ()
+        ],
+        "umask": options.umask,
+        "url_prefix": (options.url_prefix or "").rstrip("/"),
+        "trusted_proxies": None if trusted is None else list(trusted),
+        "tls": bool(options.tls_cert) if trusted is not None else None,
+        "max_body_size": options.max_body_size,
+        "access_log": None if options.access_log in (None, "off") else options.access_log,
+        "validate": options.validate,
+    }
+    empty: tuple[object, ...] = (None, False, "", [], 0)
+    # 0 is a umask that a person may want; elsewhere it asks for nothing.
+    return {
+        key: value
+        for key, value in told.items()
+        if key in ("target", "path") or (value not in empty or (key == "trusted_proxies" and value == []))
+        or (key == "umask" and value == 0 and value is not False)
+    }  # fmt: skip
+
+
+def _own_environment(
+    backend: Backend, options: Options, application: Mapping[str, Any], hooks: Mapping[str, Any]
+) -> dict[str, str]:
+    import json  # 2 ms, and nearly every worker loads it anyway
+
+    variables = {APPLICATION_VARIABLE: json.dumps(application, separators=(",", ":"), ensure_ascii=False)}
+    if hooks and backend.hook_variable:
+        variables[backend.hook_variable] = json.dumps(hooks, separators=(",", ":"), ensure_ascii=False)
+    return variables
+
+
+def _shut_out(backend: Backend, environ: Mapping[str, str], env_set: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the variables of `environ` that the server must not see."""
+    exact = {name for name in backend.shut_out if not name.endswith("*")}
+    prefixes = tuple(name[:-1] for name in backend.shut_out if name.endswith("*"))
+    ours = ("SERVE_", "LAUNCHER_")
+    return tuple(
+        sorted(
+            name for name in environ if (name in exact or name.startswith((*prefixes, *ours))) and name not in env_set
+        )
+    )
+
+
+def _shut_out_note(name: str, backend: Backend) -> Finding:
+    # What is an option of ours has been read, or its own note says why not.
+    known = name in ALIASES or name.startswith(("SERVE_", "LAUNCHER_"))
+    message = f"{name} is kept from the server: set options in a profile, native ones in [native.{backend.name}]"
+    return Finding("shut-out", message, severity="quiet" if known else "note")
+
+
+def _overridden(environment: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
+    """Note each variable that the profile sets and the surroundings had otherwise."""
+    return [
+        Finding("overridden-variable", f"{name} of the surroundings is replaced by the profile's", severity="note")
+        for name, value in environment.items()
+        if name != VARIABLE and environ.get(name, value) != value
+    ]

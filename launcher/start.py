@@ -1,0 +1,43 @@
+"""One start, from what was said to exec or to the findings that prevent it."""
+
+import os
+import sys
+from collections.abc import Mapping
+
+from .errors import Exit, LaunchError
+from .host import Host
+from .plan import LaunchPlan, build
+from .registry import read_registry
+from .request import Request
+
+
+def compile_plan(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> LaunchPlan:
+    """Compile for this machine, here and now. Raises LaunchError."""
+    request = Request(said, environ, working_directory())
+    return build(request, Host.read(), read_registry(sys.path))
+
+
+def working_directory() -> str:
+    """Return where the person stands: as the shell shows it, symbolic links kept."""
+    here = os.getcwd()
+    shown = os.environ.get("PWD", "")
+    return shown if os.path.isabs(shown) and os.path.realpath(shown) == here else here
+
+
+def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> int:
+    """Become the server, or say why not and return the exit status."""
+    from .commands.run import run
+
+    try:
+        run(compile_plan(said, environ), environ)
+    except LaunchError as error:
+        return report(error)
+    except KeyboardInterrupt:
+        return 128 + 2
+
+
+def report(error: LaunchError) -> Exit:
+    """Print every finding, errors first, and return the exit status."""
+    for finding in sorted(error.findings, key=lambda finding: finding.severity != "error"):
+        print(f"serve: {finding}", file=sys.stderr)
+    return error.status

@@ -1,0 +1,108 @@
+"""Options into a server's own words, by its rules."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .backend import Backend
+from .errors import Exit, Finding, did_you_mean
+from .native import NativeCommand, Refusal, Words
+from .options import OPTIONS, Options
+from .origin import Setting
+
+
+class Translated(NamedTuple):
+    """What the rules made of the options."""
+
+    parts: tuple[tuple[str, Words], ...]
+    """(option, words), in order."""
+    hooks: Mapping[str, Any]
+    """Values that hooks of ours read inside the server."""
+    findings: tuple[Finding, ...]
+
+
+def translate(
+    backend: Backend,
+    options: Options,
+    settings: Mapping[str, Setting[Any]],
+    native: Mapping[str, Mapping[str, Setting[Any]]],
+) -> Translated:
+    """Apply every rule. What a person asked for and the server cannot do is an error; else it is a note."""
+    parts: list[tuple[str, Words]] = []
+    hooks: dict[str, Any] = {}
+    findings: list[Finding] = []
+    for name, option in OPTIONS.items():
+        value = options.value(name)
+        if value is None:
+            continue
+        rule = backend.rule(name)
+        setting = settings[name]
+        try:
+            words = rule.words(value, options)
+        except Refusal as refusal:
+            findings.append(_refused(backend, option.name, option.show(value), refusal, setting))
+            continue
+        if words:
+            parts.append((name, words))
+        if rule.hook:
+            hooks[rule.hook] = value
+    more, complaints = _native_parts(backend, native.get(backend.name, {}))
+    return Translated((*parts, *more), hooks, (*findings, *complaints))
+
+
+def _refused(backend: Backend, name: str, shown: Any, refusal: Refusal, setting: Setting[Any]) -> Finding:
+    if not setting.origin.personal:
+        message = f"{backend.name}: {name} = {shown} ({setting.origin}) is left out: {refusal.reason}"
+        return Finding("unsupported-default", message, "", severity="note")
+    message = f"{backend.name} cannot honour {name} = {shown}: {refusal.reason}"
+    able = " or ".join(refusal.fix.split("\n")) or "Remove the key, or choose another server."
+    return Finding("unsupported-option", message, able, setting.origin, Exit.SERVER)
+
+
+def _native_parts(
+    backend: Backend, entries: Mapping[str, Setting[Any]]
+) -> tuple[list[tuple[str, Words]], list[Finding]]:
+    owners = {native: name for name, rule in backend.rules.items() for native in rule.natives}
+    parts: list[tuple[str, Words]] = []
+    findings: list[Finding] = []
+    for key, setting in entries.items():
+        bare = key.replace("-", "_")
+        if bare in owners or bare in OPTIONS:
+            fix = f"Set {owners.get(bare, bare)} instead: it means the same on every server."
+        elif bare in backend.reserved:
+            fix = backend.reserved[bare]
+        else:
+            try:
+                parts.append((f"native.{backend.name}.{key}", backend.native(key, setting.value)))
+            except Refusal as refusal:
+                message = f"native.{backend.name}.{key} cannot be passed on: {refusal.reason}"
+                findings.append(Finding("native-value", message, refusal.fix, setting.origin, Exit.PROFILE))
+            continue
+        message = f"native.{backend.name}.{key} repeats an option"
+        findings.append(Finding("native-repeats-option", message, fix, setting.origin, Exit.PROFILE))
+    return parts, findings
+
+
+def native_sections(native: Mapping[str, Mapping[str, Setting[Any]]], servers: tuple[str, ...]) -> tuple[Finding, ...]:
+    """Refuse `[native.X]` for an X that is no server."""
+    return tuple(
+        Finding(
+            "unknown-section",
+            f"unknown section 'native.{server}'",
+            did_you_mean(server, servers),
+            next(iter(entries.values())).origin,
+            Exit.PROFILE,
+        )
+        for server, entries in native.items()
+        if server not in servers
+    )
+
+
+def command_of(backend: Backend, python: str, translated: Translated, options: Options, **where: Any) -> NativeCommand:
+    """Return the whole command: program, options, what no option owns, application."""
+    own = [part for part in translated.parts if not part[0].startswith("native.")]
+    native = [part for part in translated.parts if part[0].startswith("native.")]
+    # Children start with -P: a module called launcher in the project must not take the place of ours.
+    parts = (
+        ("", (python, "-P", *backend.program)), ("", backend.always(options)), *own, *native, ("", backend.ending),
+    )  # fmt: skip
+    return NativeCommand(parts, **where)

@@ -1,0 +1,156 @@
+"""Laws of the compiler: whatever is thrown at it, it answers with a plan or with findings."""
+
+import os
+import string
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from launcher import cli
+from launcher.arguments import read_start
+from launcher.backend import Backend
+from launcher.commands.check import unknown_options
+from launcher.document import plain, plan_document
+from launcher.errors import LaunchError
+from launcher.options import OPTIONS
+from launcher.plan import LaunchPlan, build
+from launcher.registry import BACKENDS
+from launcher.request import Request
+from tests.machine import DJANGO, SERVERS, host, registry, write_tree
+
+names = st.sampled_from([*OPTIONS, "extends", "native", "workerz", ""])
+likely = st.sampled_from(
+    [
+        "auto",
+        "none",
+        "off",
+        "-",
+        "30s",
+        "10MiB",
+        "unix:/x",
+        "fd://3",
+        ":80",
+        "mysite.wsgi:application",
+        "prod",
+        "0660",
+        "*",
+    ]
+)
+scalars = st.booleans() | st.integers() | st.floats(allow_nan=False) | likely | st.text(max_size=20)
+values = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
+    max_leaves=4,
+)
+profiles = st.dictionaries(names, values, max_size=6)
+flag_words = st.sampled_from(
+    [option.flag for option in OPTIONS.values()] + ["--no-preload", "--dry-run", "explain", "app:x", "--workers=3"]
+)
+variables = st.sampled_from(
+    [option.variable for option in OPTIONS.values()] + ["SERVE_X", "PORT", "WEB_CONCURRENCY", "DJANGO_SETTINGS_MODULE"]
+)
+safe_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
+
+
+def toml(value: Any) -> str:
+    from launcher.commands.explain import toml_value
+
+    return toml_value(value)
+
+
+def profile_text(table: dict[str, Any]) -> str:
+    import json
+
+    return "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in table.items())
+
+
+def compile_or_findings(
+    root: Path, said: dict[str, tuple[str, ...]], environ: dict[str, str]
+) -> LaunchPlan | LaunchError:
+    try:
+        return build(Request(said, environ, str(root)), host(), registry())
+    except LaunchError as error:
+        for finding in error.findings:
+            assert finding.message
+            assert "Traceback" not in str(finding)
+        assert error.status in range(1, 8)
+        return error
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
+@given(
+    profile=profiles,
+    said=st.dictionaries(
+        st.sampled_from(list(OPTIONS)), st.lists(likely | safe_text, min_size=1, max_size=2).map(tuple), max_size=3
+    ),
+    environ=st.dictionaries(variables, likely | safe_text, max_size=3),
+    server=st.sampled_from(SERVERS),
+)
+def test_anything_compiles_or_is_refused(
+    profile: dict[str, Any], said: dict[str, tuple[str, ...]], environ: dict[str, str], server: str
+) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = write_tree(Path(directory), {**DJANGO, "profiles/prod.toml": profile_text(profile)})
+        result = compile_or_findings(root, {"profile": ("prod",), "server": (server,), **said}, environ)
+        if isinstance(result, LaunchPlan):
+            document = plain(plan_document(result))
+            assert all(isinstance(word, str) for word in document["command"]["argv"])
+            assert not any(name.startswith("SERVE_") for name in document["command"]["env_set"])
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@given(st.binary(max_size=80) | st.text(string.printable, max_size=80).map(str.encode))
+def test_any_file_is_a_profile_or_refused(content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as directory:
+        root = write_tree(Path(directory), {**DJANGO, "profiles/x.toml": ""})
+        (root / "profiles/x.toml").write_bytes(content)
+        compile_or_findings(root, {"profile": ("x",)}, {})
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(flag_words | likely | st.text(max_size=6), max_size=5))
+def test_what_the_quick_reader_reads_click_reads_the_same(argv: list[str]) -> None:
+    quick = read_start(argv)
+    if quick is None:
+        return
+    seen: list[Any] = []
+    original = cli.start
+    try:
+        cli.start = lambda said, environ: seen.append(said) or 0  # type: ignore[assignment, func-returns-value]
+        assert cli.cli.main(list(argv), prog_name="serve", obj={}, standalone_mode=False) == 0
+    except click.ClickException as error:
+        pytest.fail(f"click refuses {argv}: {error.format_message()}")
+    finally:
+        cli.start = original
+    said = {name: texts if isinstance(texts, tuple) else (texts,) for name, texts in seen[0].items()}
+    # Of a fact said twice click keeps the last, and the layers refuse the pair: only single ones are compared.
+    singles = {name: texts for name, texts in quick.items() if not (len(texts) > 1 and not OPTIONS[name].kind.metavar)}
+    assert {name: said.get(name) for name in singles} == singles
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_option_has_a_rule_or_a_reasoned_refusal(server: str) -> None:
+    backend: Backend = registry().load(BACKENDS, server)
+    assert unknown_options(backend) == ()
+    for name, rule in backend.rules.items():
+        assert name in OPTIONS
+        assert not OPTIONS[name].supplied, f"{name} is supplied by us everywhere"
+        assert rule.how in ("exact", "approximate", "supplied", "impossible")
+        assert rule.how == "exact" or rule.note, f"{server} {name}: {rule.how} needs words"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_plan_does_not_depend_on_this_process(server: str, tmp_path: Path) -> None:
+    root = write_tree(tmp_path, DJANGO)
+    said = {"profile": ("prod",), "server": (server,)}
+    before = plan_document(build(Request(said, {}, str(root)), host(), registry()))
+    os.environ["SERVE_WORKERS"] = "77"
+    try:
+        assert plan_document(build(Request(said, {}, str(root)), host(), registry())) == before
+    finally:
+        del os.environ["SERVE_WORKERS"]

@@ -1,0 +1,41 @@
+"""What a start imports before exec: nothing that costs more than it brings (docs/decisions/0002-import-budget.md)."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.machine import DJANGO, SERVERS, write_tree
+
+DEAR = {
+    "ast", "asyncio", "click", "configparser", "dataclasses", "difflib", "django", "email", "importlib.metadata",
+    "inspect", "ipaddress", "jinja2", "logging", "msgspec", "multiprocessing", "pathlib", "rich", "shlex", "shutil",
+    "ssl", "subprocess", "tempfile", "threading", "urllib.parse", "zipfile",
+}  # fmt: skip
+
+START = """
+import os, sys
+import launcher.commands.run as command
+
+def stop(*words):
+    print(*sorted(sys.modules), sep="\\n", flush=True)
+    os._exit(0)
+
+command.os.execve = stop
+from launcher.__main__ import main
+main(["--profile", "prod", "--server", sys.argv[1], "--bind", "127.0.0.1:0"])
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_start_imports_nothing_dear(server: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, DJANGO)
+    # -I: without what site customisation, coverage and the like would bring in.
+    code = f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n{START}"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", code, server], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = set(done.stdout.split())
+    assert "launcher.plan" in loaded
+    assert not loaded & DEAR

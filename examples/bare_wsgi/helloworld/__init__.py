@@ -1,0 +1,1 @@
+"""A WSGI middleware that says hello."""

@@ -1,0 +1,5 @@
+"""The WSGI callable, `application`."""
+
+from . import create_app
+
+application = create_app()

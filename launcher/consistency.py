@@ -31,7 +31,9 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
     for name in ("socket_mode", "socket_owner"):
         inherited = any(address.kind == "fd" for address in options.bind or ())
         if options.value(name) is not None and not unix and settings[name].origin.personal and not inherited:
-            say(name, f"{name} does nothing: bind names no unix socket", f"Remove {name}, or bind unix:/path.")
+            # Only a note: `--bind 127.0.0.1:8001` over a profile with a unix socket is a thing people do.
+            message = f"{name} ({settings[name].origin}) does nothing: bind names no unix socket"
+            found.append(Finding("no-effect", message, severity="note"))
     for address in unix:
         length = len(address.path.encode())
         if length > UNIX_PATH_LIMIT:

@@ -12,7 +12,7 @@ from .envfile import read_env_file
 from .errors import Exit, Finding, LaunchError
 from .host import Host
 from .native import NativeCommand
-from .options import Options
+from .options import OPTIONS, Options
 from .origin import Layer, Origin, Setting
 from .profiles import Profile, load_chain
 from .project import Project, find_project
@@ -51,6 +51,8 @@ class LaunchPlan(NamedTuple):
     command: NativeCommand
     reckoned: Reckoned | None
     """How `workers = "auto"` came to its number."""
+    left_out: tuple[str, ...]
+    """Options of a shipped profile that this server cannot honour; `notes` say why."""
     notes: tuple[Finding, ...]
 
     @property
@@ -105,8 +107,9 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     environment = _environment(settings, search, errors)
 
     notes += _fit_backlog(settings, host)
-    options = Options({name: setting.value for name, setting in settings.items()})
-    errors += inconsistencies(options, settings, host)
+    options = Options({name: settings[name].value for name in OPTIONS})
+    for finding in inconsistencies(options, settings, host):
+        (errors if finding.severity == "error" else notes).append(finding)
     translated = translate(backend, options, settings, draft.merged.native)
     errors += [finding for finding in translated.findings if finding.severity == "error"]
     notes += [finding for finding in translated.findings if finding.severity != "error"]
@@ -132,6 +135,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         application=application,
         command=command,
         reckoned=reckoned,
+        left_out=translated.left_out,
         notes=tuple(notes),
     )
 

@@ -17,6 +17,8 @@ class Translated(NamedTuple):
     """(option, words), in order."""
     hooks: Mapping[str, Any]
     """Values that hooks of ours read inside the server."""
+    left_out: tuple[str, ...]
+    """Options of a shipped profile that the server cannot honour."""
     findings: tuple[Finding, ...]
 
 
@@ -29,6 +31,7 @@ def translate(
     """Apply every rule. What a person asked for and the server cannot do is an error; else it is a note."""
     parts: list[tuple[str, Words]] = []
     hooks: dict[str, Any] = {}
+    left_out: list[str] = []
     findings: list[Finding] = []
     for name, option in OPTIONS.items():
         value = options.value(name)
@@ -39,14 +42,15 @@ def translate(
         try:
             words = rule.words(value, options)
         except Refusal as refusal:
-            findings.append(_refused(backend, option.name, option.show(value), refusal, setting))
+            findings.append(_refused(backend, name, option.show(value), refusal, setting))
+            left_out.append(name)
             continue
         if words:
             parts.append((name, words))
         if rule.hook:
             hooks[rule.hook] = value
     more, complaints = _native_parts(backend, native.get(backend.name, {}))
-    return Translated((*parts, *more), hooks, (*findings, *complaints))
+    return Translated((*parts, *more), hooks, tuple(left_out), (*findings, *complaints))
 
 
 def _refused(backend: Backend, name: str, shown: Any, refusal: Refusal, setting: Setting[Any]) -> Finding:

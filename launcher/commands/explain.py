@@ -28,7 +28,7 @@ def explain(plan: LaunchPlan, form: str, only: str | None = None) -> str:
     if form == "json":
         return json.dumps(document, indent=2, ensure_ascii=False)
     if form == "toml":
-        return _toml(document, only)
+        return _toml(plan, document, only)
     return _text(plan, document)
 
 
@@ -113,7 +113,7 @@ def _one(plan: LaunchPlan, option: Mapping[str, Any], name: str) -> str:
     return "\n".join(lines)
 
 
-def _toml(document: Mapping[str, Any], only: str | None) -> str:
+def _toml(plan: LaunchPlan, document: Mapping[str, Any], only: str | None) -> str:
     """Return a profile that gives the same plan, each line with its origin."""
     lines = [f"# {document['server']}, profile {document['profile']}"]
     tables: list[str] = []
@@ -128,6 +128,8 @@ def _toml(document: Mapping[str, Any], only: str | None) -> str:
             ]
         elif option["value"] is None:
             lines.append(f"# {name} is left to the server")
+        elif name in plan.left_out:
+            lines.append(f"# {name} = {toml_value(option['value'])} is left out: {plan.backend.rule(name).note}")
         elif option["value"] not in ({}, []):
             lines.append(f"{name} = {toml_value(option['value'])}  # {_origin_text(option['origin'])}")
     if document["native"] and not only:
@@ -141,7 +143,7 @@ def _toml(document: Mapping[str, Any], only: str | None) -> str:
 
 def toml_key(key: str) -> str:
     bare = key.replace("-", "_").replace("_", "a")
-    return key if bare.isascii() and bare.isalnum() else json.dumps(key)
+    return key if bare.isascii() and bare.isalnum() else toml_value(key)
 
 
 def toml_value(value: Any) -> str:

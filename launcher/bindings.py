@@ -31,11 +31,14 @@ class Binding(NamedTuple):
     """The module and the name it is taken from, not looked up yet; an empty name means the module itself."""
 
 
-class State(NamedTuple):
+class State:
     """The names of a module at one point. A name that is not among them is as `rest` says: None is unbound."""
 
-    names: dict[str, Binding | None]
-    rest: Binding | None = None
+    __slots__ = ("names", "rest")
+
+    def __init__(self, names: dict[str, Binding | None], rest: Binding | None = None) -> None:
+        self.names = names
+        self.rest = rest
 
     def get(self, name: str) -> Binding | None:
         return self.names.get(name, self.rest)

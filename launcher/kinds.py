@@ -13,10 +13,6 @@ from .address import Address, parse_address
 T = TypeVar("T")
 Schema = dict[str, Any]
 
-DURATION_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-SIZE_UNITS = {
-    "B": 1, "kB": 1000, "MB": 1000**2, "GB": 1000**3, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3
-}  # fmt: skip
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
 
@@ -55,7 +51,7 @@ class Text(Kind[str]):
 
     def from_toml(self, raw: object) -> str:
         if not isinstance(raw, str):
-            raise BadValue(f"is {_type_name(raw)}, and text is wanted")
+            raise BadValue(f"is {type_name(raw)}, and text is wanted")
         if not raw or "\0" in raw:
             raise BadValue("is empty" if not raw else "holds a NUL")
         complaint = self._check(raw) if self._check else None
@@ -95,7 +91,7 @@ class Flag(Kind[bool]):
     def from_toml(self, raw: object) -> bool:
         if isinstance(raw, bool):
             return raw
-        raise BadValue(f"is {_type_name(raw)}, and true or false is wanted")
+        raise BadValue(f"is {type_name(raw)}, and true or false is wanted")
 
     def from_text(self, text: str) -> bool:
         if text.lower() in TRUE + FALSE:
@@ -114,7 +110,7 @@ class Number(Kind[int]):
 
     def from_toml(self, raw: object) -> int:
         if not isinstance(raw, int) or isinstance(raw, bool):
-            raise BadValue(f"is {_type_name(raw)}, and a whole number is wanted")
+            raise BadValue(f"is {type_name(raw)}, and a whole number is wanted")
         if not self.least <= raw <= self.most:
             raise BadValue(f"is not from {self.least} to {self.most}")
         return raw
@@ -149,72 +145,6 @@ class NumberOrAuto(Kind[int | Literal["auto"]]):
 
     def schema(self) -> Schema:
         return {"anyOf": [self._number.schema(), {"const": "auto"}]}
-
-
-class _Measure(Kind[T]):
-    """A number with a unit; a bare number is in the base unit, `off` is 0."""
-
-    units: Mapping[str, float]
-    example: str
-
-    def _scale(self, raw: object) -> float:
-        if isinstance(raw, (int, float)) and not isinstance(raw, bool):
-            number, factor = float(min(raw, 2**60)), 1.0
-        elif raw == "off":
-            number, factor = 0.0, 1.0
-        elif isinstance(raw, str):
-            unit = raw.lstrip("0123456789.")
-            digits = raw[: len(raw) - len(unit)]
-            try:
-                number, factor = float(digits), self.units[unit.strip()] if unit.strip() else 1.0
-            except (ValueError, KeyError):
-                units = ", ".join(self.units)
-                raise BadValue(f'is no measure such as "{self.example}" (units: {units})') from None
-        else:
-            raise BadValue(f'is {_type_name(raw)}, and a measure such as "{self.example}" is wanted')
-        if not 0 <= number * factor <= 2**53:
-            raise BadValue("is below zero" if number < 0 else "is out of range")
-        return number * factor
-
-    def schema(self) -> Schema:
-        units = "|".join(self.units)
-        text = {"type": "string", "pattern": rf"^(off|none|[0-9]+(\.[0-9]+)? ?({units})?)$"}
-        return {"anyOf": [{"type": "number", "minimum": 0}, text]}
-
-
-class Duration(_Measure[float]):
-    """Seconds, zero or more. In text `30s`, `5m`, `500ms`; 0 and `off` are the same."""
-
-    metavar, units, example = "DURATION", DURATION_UNITS, "30s"
-
-    def from_toml(self, raw: object) -> float:
-        return self._scale(raw)
-
-    def show(self, value: float) -> str:
-        if value == 0:
-            return "off"
-        for unit in ("d", "h", "m"):
-            if value % DURATION_UNITS[unit] == 0:
-                return f"{value / DURATION_UNITS[unit]:.0f}{unit}"
-        return f"{decimal(value)}s" if value >= 1 else f"{decimal(value * 1000)}ms"
-
-
-class Size(_Measure[int]):
-    """Bytes, zero or more. In text `10MiB`, `64kB`; 0 and `off` are the same."""
-
-    metavar, units, example = "SIZE", SIZE_UNITS, "10MiB"
-
-    def from_toml(self, raw: object) -> int:
-        value = self._scale(raw)
-        if value != int(value):
-            raise BadValue("is not a whole number of bytes")
-        return int(value)
-
-    def show(self, value: int) -> str | int:
-        for unit in ("GiB", "MiB", "KiB"):
-            if value and value % SIZE_UNITS[unit] == 0:
-                return f"{value // SIZE_UNITS[unit]}{unit}"
-        return value or "off"
 
 
 class Mode(Kind[int]):
@@ -270,7 +200,7 @@ class AddressKind(Kind[Address]):
 
     def from_toml(self, raw: object) -> Address:
         if not isinstance(raw, str):
-            raise BadValue(f'is {_type_name(raw)}, and an address such as "127.0.0.1:8000" is wanted')
+            raise BadValue(f'is {type_name(raw)}, and an address such as "127.0.0.1:8000" is wanted')
         try:
             return parse_address(raw)
         except ValueError as error:
@@ -297,7 +227,7 @@ class Table(Kind[Mapping[str, str]]):
 
     def from_toml(self, raw: object) -> Mapping[str, str]:
         if not isinstance(raw, dict):
-            raise BadValue(f"is {_type_name(raw)}, and a table is wanted")
+            raise BadValue(f"is {type_name(raw)}, and a table is wanted")
         return {name: self.entry(value) for name, value in raw.items()}
 
     def entry(self, raw: object) -> str:
@@ -305,7 +235,7 @@ class Table(Kind[Mapping[str, str]]):
             return "1" if raw else ""
         if isinstance(raw, (str, int, float)):
             return str(raw)
-        raise BadValue(f"is {_type_name(raw)}, and text is wanted")
+        raise BadValue(f"is {type_name(raw)}, and text is wanted")
 
     def from_text(self, text: str) -> Mapping[str, str]:
         name, equals, value = text.partition("=")
@@ -347,11 +277,6 @@ class MiddlewareKind(Kind[Layered]):
         return {"anyOf": [{"type": "string"}, entry]}
 
 
-def decimal(value: float) -> str:
-    """Return a number without exponent and trailing zeros, to the microsecond."""
-    return f"{value:.6f}".rstrip("0").rstrip(".")
-
-
 def module_complaint(text: str) -> str | None:
     """Complain about text that is no dotted module name."""
     return None if _dotted(text) else "is not a module name such as mysite.settings.prod"
@@ -381,7 +306,7 @@ def _network_complaint(text: str) -> str | None:
     return None
 
 
-def _type_name(raw: object) -> str:
+def type_name(raw: object) -> str:
     names: Sequence[tuple[type, str]] = (
         (bool, "true or false"), (int, "a whole number"), (float, "a number"), (str, "text"),
         (list, "a list"), (dict, "a table"),

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .kinds import decimal
+from .measures import decimal
 from .options import Options
 
 Words = tuple[str, ...]

@@ -6,7 +6,6 @@ from typing import Any, Generic, TypeVar, overload
 from .kinds import (
     AddressKind,
     Choice,
-    Duration,
     Flag,
     Kind,
     ListOf,
@@ -16,11 +15,11 @@ from .kinds import (
     Number,
     NumberOrAuto,
     Path,
-    Size,
     Table,
     Text,
     module_complaint,
 )  # fmt: skip
+from .measures import Duration, Size
 
 T = TypeVar("T")
 

@@ -52,24 +52,37 @@ class Fails(Exception):
         self.kind, self.doubt, self.module = kind, doubt, module
 
 
-class Source(NamedTuple):
+class Source:
     """A parsed file, and what of it holds wherever in it one stands."""
 
-    file: str
-    tree: _ast.Module
-    imports: tuple[_ast.Import | _ast.ImportFrom, ...]
-    unsteady: dict[str, Doubt]
-    """Names that may change at any time: declared `global`, bound by `:=`, or cleared by an `except`."""
-    written: dict[str, Doubt]
-    """Attributes that are assigned to objects of any kind: one may be a module."""
-    trick: Doubt | None
-    """Set where something may reach the names in a way that cannot be followed."""
-    plain_all: bool
-    """Whether `__all__` is mentioned once, and so never extended."""
-    moves_path: bool
-    """Whether it may change what comes first on `sys.path`."""
-    moves_modules: bool
-    """Whether it may change where its submodules are found."""
+    def __init__(self, file: str, text: bytes, tree: _ast.Module) -> None:
+        self.file = file
+        self.tree = tree
+        self.imports: list[_ast.Import | _ast.ImportFrom] = []
+        """Those within functions too."""
+        self.unsteady: dict[str, Doubt] = {}
+        """Names that may change at any time: declared `global`, bound by `:=`, or cleared by an `except`."""
+        self.written: dict[str, Doubt] = {}
+        """Attributes that are assigned to objects of any kind: one may be a module."""
+        self.trick: Doubt | None = None
+        """Set where something may reach the names in a way that cannot be followed."""
+        self.moves_path = any(word in text for word in _MOVES_PATH)
+        """Whether it may change what comes first on `sys.path`."""
+        self.moves_modules = any(word in text for word in _MOVES_MODULES)
+        """Whether it may change where its submodules are found."""
+        self._mentions = 0
+        # Expressions are looked into only where the text holds a word that matters. Identifiers that are not
+        # ASCII are normalised, and may spell such a word in another way.
+        deep = not text.isascii() or any(word in text for word in _DEEP)
+        for node in nodes(tree.body, deep=deep):
+            reached = self._examine(node)
+            if reached and self.trick is None:
+                self.trick = Doubt(f"may be changed by way of {reached}", file, getattr(node, "lineno", None))
+
+    @property
+    def plain_all(self) -> bool:
+        """Whether `__all__` is mentioned once, and so never extended."""
+        return self._mentions == 1
 
     def compiles(self) -> bool:
         """Return whether the syntax tree is a program: `return` outside a function parses well."""
@@ -79,6 +92,31 @@ class Source(NamedTuple):
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
         return True
+
+    def _examine(self, node: _ast.AST) -> str:
+        """Note what a node may do to names; return the word by which it may do anything."""
+        if isinstance(node, _ast.Import | _ast.ImportFrom):
+            self.imports.append(node)
+            return _reached_by_import(node)
+        if isinstance(node, _ast.Global):
+            for name in node.names:
+                self.unsteady[name] = Doubt("is declared global in a function", self.file, node.lineno)
+        elif isinstance(node, _ast.NamedExpr):
+            self.unsteady[node.target.id] = Doubt("is assigned within an expression", self.file, node.lineno)
+        elif isinstance(node, _ast.ExceptHandler):
+            if node.name:
+                self.unsteady[node.name] = Doubt("is the name of an exception", self.file, node.lineno)
+        elif isinstance(node, _ast.Attribute):
+            if not isinstance(node.ctx, _ast.Load):
+                self.written[node.attr] = Doubt("may be assigned as an attribute", self.file, node.lineno)
+            return node.attr if node.attr in _REACHES else ""
+        elif isinstance(node, _ast.Expr) and isinstance(node.value, _ast.Call):
+            called = node.value.func  # of split_settings, perhaps by way of another module
+            return "include" if isinstance(called, _ast.Name) and called.id == "include" else ""
+        elif isinstance(node, _ast.Name):
+            self._mentions += node.id == "__all__"
+            return node.id if node.id in _REACHES else ""
+        return ""
 
 
 class Files:
@@ -223,7 +261,7 @@ _REWRITERS = ("split_settings", "configurations", "dynaconf", "pydjantic", "djan
 """Libraries that fill the settings module that imports them: by its frame, its name or an import hook."""
 
 _DEEP = (*(word.encode() for word in _REACHES), b":=", b"__all__")
-_MOVES_PATH = (b".path.insert", b".path[", b"addsitedir", b"sys.path =", b"sys.path=")
+_MOVES_PATH = (b"path.insert", b".path[", b"addsitedir", b"sys.path =", b"sys.path=")
 _MOVES_MODULES = (b"__path__", b"sys.modules", b"import modules", b"meta_path", b"declare_namespace")
 _SHALLOW = frozenset(
     ("body", "orelse", "finalbody", "handlers", "cases", "items", "targets", "target", "optional_vars", "elts")
@@ -246,7 +284,7 @@ def _parse(file: str) -> Source:
     except (RecursionError, MemoryError) as error:  # the compiler may go deeper than its syntax tree
         raise Fails("unknown", Doubt("is in a file nested too deeply to follow", file)) from error
     assert isinstance(tree, _ast.Module)
-    return _examine(file, text, tree)
+    return Source(file, text, tree)
 
 
 @contextmanager
@@ -255,53 +293,6 @@ def _no_warnings() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _examine(file: str, text: bytes, tree: _ast.Module) -> Source:
-    imports: list[_ast.Import | _ast.ImportFrom] = []
-    unsteady: dict[str, Doubt] = {}
-    written: dict[str, Doubt] = {}
-    trick: Doubt | None = None
-    mentions = 0
-    # Expressions are looked into only where the text holds a word that matters. Identifiers that are not ASCII
-    # are normalised, and may spell such a word in another way.
-    deep = not text.isascii() or any(word in text for word in _DEEP)
-    for node in nodes(tree.body, deep=deep):
-        reached = ""
-        if isinstance(node, _ast.Import | _ast.ImportFrom):
-            imports.append(node)
-            reached = _reached_by_import(node)
-        elif isinstance(node, _ast.Global):
-            for name in node.names:
-                unsteady[name] = Doubt("is declared global in a function", file, node.lineno)
-        elif isinstance(node, _ast.NamedExpr):
-            unsteady[node.target.id] = Doubt("is assigned within an expression", file, node.lineno)
-        elif isinstance(node, _ast.ExceptHandler):
-            if node.name:
-                unsteady[node.name] = Doubt("is the name of an exception", file, node.lineno)
-        elif isinstance(node, _ast.Attribute):
-            if not isinstance(node.ctx, _ast.Load):
-                written[node.attr] = Doubt("may be assigned as an attribute", file, node.lineno)
-            reached = node.attr if node.attr in _REACHES else ""
-        elif isinstance(node, _ast.Expr) and isinstance(node.value, _ast.Call):
-            called = node.value.func  # of split_settings, perhaps by way of another module
-            reached = "include" if isinstance(called, _ast.Name) and called.id == "include" else ""
-        elif isinstance(node, _ast.Name):
-            mentions += node.id == "__all__"
-            reached = node.id if node.id in _REACHES else ""
-        if reached and trick is None:
-            trick = Doubt(f"may be changed by way of {reached}", file, getattr(node, "lineno", None))
-    return Source(
-        file,
-        tree,
-        tuple(imports),
-        unsteady,
-        written,
-        trick,
-        plain_all=mentions == 1,
-        moves_path=any(word in text for word in _MOVES_PATH),
-        moves_modules=any(word in text for word in _MOVES_MODULES),
-    )
 
 
 def _reached_by_import(node: _ast.Import | _ast.ImportFrom) -> str:

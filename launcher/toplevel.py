@@ -7,7 +7,7 @@ that value, and is bound for sure, or unbound, only likewise.
 import _ast
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from .bindings import UNREAD, Binding, State, evaluate, join, truth, unsure
 from .source import Doubt, Fails, ModuleFile, Source, absolute, nodes, submodules, target_names
@@ -16,12 +16,8 @@ if TYPE_CHECKING:
     from .syntax import Program
 
 
-class Caught(NamedTuple):
-    """A state in which an exception may leave the body of a `try`."""
-
-    state: State
-    missing: bool
-    """Whether the exception surely is a ModuleNotFoundError."""
+Caught = tuple[State, bool]
+"""A state in which an exception may leave the body of a `try`, and whether it surely is a ModuleNotFoundError."""
 
 
 class Module:
@@ -67,7 +63,7 @@ class Module:
 
     def _may_raise(self, *, missing: bool = False) -> None:
         for caught in self._catchers:
-            caught.append(Caught(self.state.copy(), missing))
+            caught.append((self.state.copy(), missing))
 
     # Names
 
@@ -254,7 +250,7 @@ class Module:
             except Fails as fails:
                 failure = fails
         if escaped and self._catchers:  # the final block also runs before an exception travels on
-            after, self.state = self.state, join([caught.state for caught in escaped])
+            after, self.state = self.state, join([state for state, _ in escaped])
             with suppress(Fails):
                 self.block(node.finalbody)
                 self._may_raise()
@@ -276,9 +272,9 @@ class Module:
         ends = []
         for handler in node.handlers:
             if caught:
-                blocks.append((handler.body, join([one.state for one in caught])))
+                blocks.append((handler.body, join([state for state, _ in caught])))
             if _catches_missing(handler):
-                caught = [one for one in caught if not one.missing]
+                caught = [(state, missing) for state, missing in caught if not missing]
         for body, state in blocks:
             self.state = state
             try:
@@ -304,7 +300,7 @@ class Module:
                 ends.append(self.state)
             except Fails as fails:
                 failure = fails
-        ends += [one.state for one in caught]
+        ends += [state for state, _ in caught]
         if not ends:
             assert failure is not None
             raise failure

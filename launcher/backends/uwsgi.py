@@ -62,6 +62,8 @@ def _always(options: Options) -> Words:
     return (
         "--strict", "--master", "--need-app", "--single-interpreter", "--enable-threads", "--vacuum",
         "--disable-logging",
+        # Otherwise no worker is replaced in its first 10 s, whatever max_requests and its like say.
+        "--min-worker-lifetime", "0",
         # A full reload would start the base interpreter, without the virtual environment (uWSGI 2.0.30).
         "--binary-path", sys.executable,
         # die-on-term alone drops requests in flight; the hook lets them finish, within worker-reload-mercy.

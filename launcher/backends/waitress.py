@@ -2,6 +2,7 @@
 
 from ..backend import RUNNER_RULES, Backend
 from ..native import Words, flag, impossible
+from ..options import Options
 
 NO_TLS = "it has no TLS"
 
@@ -11,12 +12,18 @@ def native_setting(key: str, value: object) -> Words:
     return ("--native", f"{key}={str(value).lower() if isinstance(value, bool) else value}")
 
 
+def _always(options: Options) -> Words:
+    # waitress 3.0.2 removes the forwarding headers before our layer can judge who sent them.
+    return () if options.trusted_proxies is None else ("--native", "clear_untrusted_proxy_headers=false")
+
+
 BACKEND = Backend(
     name="waitress",
     summary="one process, threads; buffers slow clients",
     distribution="waitress",
     minimum=(3, 0),
     program=("-m", "launcher.runners.waitress"),
+    always=_always,
     native=native_setting,
     reserved={
         "host": "Use bind.",
@@ -28,6 +35,7 @@ BACKEND = Backend(
         "trusted_proxy": "Use trusted_proxies.",
         "trusted_proxy_headers": "Use trusted_proxies.",
         "trusted_proxy_count": "Use trusted_proxies.",
+        "clear_untrusted_proxy_headers": "Use trusted_proxies.",
         "connection_limit": "Use max_connections.",
         "channel_timeout": "Use keepalive and client_timeout.",
         "max_request_header_size": "Use max_header_size.",
@@ -47,5 +55,7 @@ BACKEND = Backend(
         "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value)).but(
             "the whole request head may be four times this"
         ),
+        # Besides the layer in the worker: waitress would first receive the whole body.
+        "max_body_size": flag("--max-body-size"),
     },
 )

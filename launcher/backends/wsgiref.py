@@ -24,6 +24,10 @@ BACKEND = Backend(
         "tls_ca": flag("--tls-ca"),
         "tls_client_cert": flag("--tls-client-cert"),
         "max_request_line": flag("--max-request-line"),
-        "max_header_size": flag("--max-header-size"),
+        "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value)).but(
+            "the whole request head may be four times this"
+        ),
+        # Besides the layer in the worker: the runner would first receive the whole of a chunked body.
+        "max_body_size": flag("--max-body-size"),
     },
 )

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.kinds import BadValue, Duration, Flag, Kind, Mode, Network, Number, Size
+from launcher.kinds import BadValue, Flag, Kind, Mode, Network, Number
+from launcher.measures import Duration, Size
 from launcher.options import OPTIONS
 
 

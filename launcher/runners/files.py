@@ -1,0 +1,88 @@
+"""Files that a runner leaves on disk while it lives."""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from ..errors import Exit, Finding, LaunchError
+
+logger = logging.getLogger("launcher.runner")
+
+Mark = tuple[int, int, int]
+
+
+@contextmanager
+def pid_file(path: str | None) -> Iterator[None]:
+    """Keep our process id in a file, which appears complete and is removed only while it is still ours.
+
+    Raises LaunchError where it cannot be written.
+    """
+    if path is None:
+        yield
+        return
+    line = f"{os.getpid()}\n"
+    try:
+        descriptor = _write_whole(path, line)
+    except OSError as error:
+        message = f"cannot write the pid file {path}: {error.strerror}"
+        fix = "Its directory must exist and be writable for the user that starts the server."
+        raise LaunchError(Finding("pid-file-refused", message, fix, status=Exit.SERVER)) from error
+    try:
+        yield
+    finally:
+        _remove_pid_file(path, line, descriptor)
+        os.close(descriptor)
+
+
+def _write_whole(path: str, text: str) -> int:
+    """Put a file into its place all at once, and return a descriptor that can still write to it."""
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        os.write(descriptor, text.encode())
+        os.rename(temporary, path)
+    except BaseException:
+        os.close(descriptor)
+        os.unlink(temporary)
+        raise
+    return descriptor
+
+
+def _remove_pid_file(path: str, line: str, descriptor: int) -> None:
+    try:
+        with open(path) as file:
+            if file.read() != line:
+                return  # a server started after us has put its own there
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+    except PermissionError:
+        # The user we became may not write there. An empty file at least sends no signal to a stranger.
+        os.ftruncate(descriptor, 0)
+        logger.warning("cannot remove the pid file %s: emptied it", path)
+
+
+@contextmanager
+def socket_files(paths: Iterable[str]) -> Iterator[None]:
+    """Remove unix sockets at the end, unless another server has put its own in their places meanwhile."""
+    marks = {path: mark for path in paths if (mark := _mark(path)) is not None}
+    try:
+        yield
+    finally:
+        for path, mark in marks.items():
+            if _mark(path) != mark:
+                continue
+            try:
+                os.unlink(path)
+            except OSError as error:
+                logger.warning("cannot remove the socket %s: %s", path, error.strerror)
+
+
+def _mark(path: str) -> Mark | None:
+    """Return what tells one file from the next of the same name: file systems use an inode number again."""
+    try:
+        found = os.lstat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino, found.st_mtime_ns

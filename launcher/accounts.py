@@ -19,3 +19,14 @@ def group_id(name: str) -> int | None:
         return int(name) if name.isascii() and name.isdigit() else grp.getgrnam(name).gr_gid
     except KeyError:
         return None
+
+
+def own_group(user: str) -> int | None:
+    """Return the number of a user's own group; None for a user without an account."""
+    import pwd
+
+    try:
+        number = user.isascii() and user.isdigit()
+        return (pwd.getpwuid(int(user)) if number else pwd.getpwnam(user)).pw_gid
+    except KeyError:
+        return None

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .accounts import group_id, user_id
+from .accounts import group_id, own_group, user_id
 from .address import UNIX_PATH_LIMIT
 from .errors import Exit, Finding
 from .host import Host
@@ -64,10 +64,14 @@ def _accounts(options: Options, settings: Mapping[str, Setting[Any]], host: Host
     for name, group in (("group", options.group), ("socket_owner", owner_group)):
         if group and group_id(group) is None:
             say(name, f"there is no group '{group}'", "Make it with groupadd, or name another.")
-    for name in ("user", "group"):
+    if options.user and user_id(options.user) is not None and options.group is None:
+        say("user", f"user {options.user} has no account, and so no group", "Set group too.")
+    own = {"user": host.uid, "group": own_group(str(host.uid))}
+    known = {"user": options.user and user_id(options.user), "group": options.group and group_id(options.group)}
+    for name, number in known.items():
         wanted = options.value(name)
-        own = host.uid if name == "user" else None
-        if wanted and host.uid != 0 and not (name == "user" and user_id(wanted) == own):
+        implied = name == "group" and settings["group"].origin == settings["user"].origin
+        if wanted and not implied and host.uid != 0 and number != own[name]:
             found.append(
                 Finding(
                     "not-root",

@@ -1,6 +1,5 @@
 """What this machine grants the process: CPUs, memory and the kernel's limit on waiting connections."""
 
-import math
 import os
 import sys
 from collections.abc import Iterator
@@ -53,14 +52,14 @@ def _affinity(total: int) -> int:
 def _cpus(groups: list[str], affinity: int, total: int) -> tuple[int, str]:
     quota = min(filter(None, map(_quota, groups)), default=None)
     if quota is not None and quota < affinity:
-        return max(1, math.ceil(quota)), f"{_counted(quota)} by cgroup quota"
+        return max(1, int(-(-quota // 1))), f"{_counted(quota)} by cgroup quota"  # rounded up
     if affinity < total:
         return affinity, f"{affinity} of {_counted(total)} by affinity"
     return affinity, _counted(affinity)
 
 
 def _counted(cpus: float) -> str:
-    return f"{cpus:.2f}".rstrip("0").rstrip(".") + (" CPU" if cpus == 1 else " CPUs")
+    return f"{max(cpus, 0.01):.2f}".rstrip("0").rstrip(".") + (" CPU" if cpus == 1 else " CPUs")
 
 
 def _memory(groups: list[str], physical: int | None) -> tuple[int | None, str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from . import layers
+from .accounts import own_group
 from .backend import Backend, version_tuple
 from .consistency import inconsistencies
 from .envfile import read_env_file
@@ -107,6 +108,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     environment = _environment(settings, search, errors)
 
     notes += _fit_backlog(settings, host)
+    _complete_group(settings)
     options = Options({name: settings[name].value for name in OPTIONS})
     for finding in inconsistencies(options, settings, host):
         (errors if finding.severity == "error" else notes).append(finding)
@@ -246,6 +248,16 @@ def _fit_backlog(settings: dict[str, Setting[Any]], host: Host) -> list[Finding]
     settings["backlog"] = setting._replace(value=limit)
     message = f"backlog = {setting.value} ({setting.origin}) is cut to net.core.somaxconn, {limit}"
     return [Finding("shortened-default", message, severity="note")]
+
+
+def _complete_group(settings: dict[str, Setting[Any]]) -> None:
+    """Name the user's own group: gunicorn 27.0.1 and uWSGI 2.0.30 would keep root's."""
+    user = settings["user"]
+    if user.value is None or settings["group"].value is not None:
+        return
+    group = own_group(user.value)
+    if group is not None:
+        settings["group"] = Setting(str(group), user.origin, (settings["group"],))
 
 
 def _environment(settings: Mapping[str, Setting[Any]], search: Search, errors: list[Finding]) -> dict[str, str]:

@@ -112,7 +112,7 @@ BACKEND = Backend(
         "max_requests_jitter": flag("--max-requests-jitter"),
         "max_worker_age": hook("max_worker_age", IN_WORKER),
         "max_worker_memory": hook("max_worker_memory", IN_WORKER),
-        "user": flag("--user", "-u").but("the main process stays root"),
+        "user": flag("--user", "-u").but("the main process stays root")._replace(hook="initgroups_user"),
         "group": flag("--group", "-g").but("the main process stays root"),
         "pid_file": flag("--pid", "-p", "pidfile"),
         "process_name": flag("--name", "-n", "proc_name").but("needs the package setproctitle"),

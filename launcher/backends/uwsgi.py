@@ -68,6 +68,8 @@ def _always(options: Options) -> Words:
         "--binary-path", sys.executable,
         # die-on-term alone drops requests in flight; the hook lets them finish, within worker-reload-mercy.
         "--exit-on-reload",
+        # Lets the runner's fork hook run: a worker that still has the master's handlers misses the first signal.
+        "--py-call-uwsgi-fork-hooks",
         "--hook-master-start", "unix_signal:15 grace_them_all",
         "--hook-master-start", "unix_signal:2 grace_them_all",
         "--hook-master-start", "unix_signal:1 uwsgi_chain_reload",

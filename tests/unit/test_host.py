@@ -64,7 +64,7 @@ def test_the_backlog_limit_is_read(tmp_path: Path) -> None:
     [
         ("150000 100000", 2, "1.5 CPUs by cgroup quota"),
         ("50000 100000", 1, "0.5 CPUs by cgroup quota"),
-        ("1000 100000", 1, "0.01 CPUs by cgroup quota"),
+        ("1000 1000000", 1, "0.01 CPUs by cgroup quota"),
         ("200000 100000", 2, "2 CPUs by cgroup quota"),
         ("100000 100000", 1, "1 CPU by cgroup quota"),
         ("33333 100000", 1, "0.33 CPUs by cgroup quota"),

@@ -1,0 +1,96 @@
+"""gunicorn's configuration module: `--config python:launcher.runners.gunicorn`. Hooks only; settings are flags."""
+
+import json
+import os
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+from .files import socket_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from ssl import SSLContext
+
+    from gunicorn.arbiter import Arbiter
+    from gunicorn.config import Config
+    from gunicorn.workers.base import Worker
+
+VARIABLE = "LAUNCHER_GUNICORN"
+"""Environment variable with a JSON object: what gunicorn has no flag for. An absent key leaves it to gunicorn."""
+
+_at_exit = ExitStack()
+
+
+def parameters() -> dict[str, Any]:
+    """Read `VARIABLE`: client_timeout, max_worker_age (seconds), max_worker_memory (bytes), umask, initgroups_user,
+    unlink (paths of unix sockets)."""
+    values: dict[str, Any] = json.loads(os.environ.get(VARIABLE) or "{}")
+    return values
+
+
+def on_starting(server: "Arbiter") -> None:
+    """Note the unix sockets that are to be removed at the end, and send messages where they are wanted."""
+    given = parameters()
+    passed = os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep)
+    _at_exit.enter_context(socket_files([*given.get("unlink", ()), *passed]))
+    if given.get("log_file") == "-":
+        os.dup2(1, 2)  # to gunicorn, `-` is standard error
+
+
+def on_exit(server: "Arbiter") -> None:
+    """Remove the unix sockets, unless another master goes on with them (SIGUSR2)."""
+    if server.reexec_pid == server.master_pid == 0:
+        _at_exit.close()
+
+
+def post_fork(server: "Arbiter", worker: "Worker") -> None:
+    """Give a worker its umask, and what gunicorn 27.0.1 forgets of its user: all groups, and HOME.
+
+    Its `initgroups` leaves the worker in group 0; without, it is in no supplementary group.
+    """
+    given = parameters()
+    if (umask := given.get("umask")) is not None:
+        os.umask(umask)
+    if (name := given.get("initgroups_user")) is not None and os.geteuid() == 0:
+        import pwd
+
+        account = pwd.getpwnam(name)
+        os.initgroups(name, server.cfg.gid or account.pw_gid)
+        os.environ.update(HOME=account.pw_dir, USER=name, LOGNAME=name)
+
+
+def child_exit(server: "Arbiter", worker: "Worker") -> None:
+    """Take back the place of a worker whose successor came before it left."""
+    if getattr(worker, "succeeded", False):
+        server.num_workers -= 1
+
+
+def on_reload(server: "Arbiter") -> None:
+    """Forget the places that were added: gunicorn has just set the number of workers anew."""
+    for worker in server.WORKERS.values():
+        if hasattr(worker, "succeeded"):
+            worker.succeeded = False
+
+
+def ssl_context(config: "Config", default: "Callable[[], SSLContext]") -> "SSLContext":
+    """Let TLS connections have time limits too."""
+    from .gunicorn_client import TLSSocket
+
+    context = default()
+    context.sslsocket_class = TLSSocket
+    return context
+
+
+def main() -> None:
+    """Run gunicorn, with `launcher` imported before gunicorn puts the project's directory first on sys.path.
+
+    A package of that name in the project cannot take our place then.
+    """
+    os.environ.pop("GUNICORN_CMD_ARGS", None)
+    from gunicorn.app.wsgiapp import run
+
+    run(prog="gunicorn")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Starts that must fail: status, message, and no traceback of ours."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.machine import DJANGO, write_tree
+
+pytestmark = pytest.mark.live
+
+
+COMMAND = (sys.executable, "-m", "launcher")
+
+
+def serve(root: Path, *argv: str, command: Sequence[str] = COMMAND, **environ: str) -> subprocess.CompletedProcess[str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("SERVE_", "DJANGO_"))}
+    clean.pop("PORT", None)
+    return subprocess.run(
+        [*command, *argv],
+        cwd=root,
+        env={**clean, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+APP = {
+    "app.py": 'def application(environ, start_response):\n    start_response("200 OK", [])\n    return [b"hello"]\n',
+    "broken.py": "import no_such_module_here\n\napplication = no_such_module_here.app\n",
+    "syntax.py": "def application(:\n",
+    "number.py": "application = 7\n",
+    "quits.py": "import sys\n\napplication = sys.exit(0)\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("argv", "environ", "status", "words"),
+    [
+        (["--workerz", "3"], {}, 2, ["No such option '--workerz'"]),
+        (["app:application", "--threads", "many"], {}, 2, ["--threads: 'many' is not a whole number."]),
+        (["relod"], {}, 2, ["'relod' is neither a command nor an application"]),
+        (["app:application", "--profile", "nope"], {}, 3, ["there is no profile 'nope'", "container, dev, prod"]),
+        (["nope:application"], {}, 4, ["there is no module nope"]),
+        (["app:nope"], {}, 4, ["module app defines no nope", "application"]),
+        ([], {}, 4, ["there is no application to serve"]),
+        (["app:application", "--settings", "nope.settings"], {}, 4, ["there is no settings module nope.settings"]),
+        (["app:application", "--server", "unicorn"], {}, 5, ["there is no server 'unicorn'. Did you mean 'gunicorn'?"]),
+        (["app:application", "--server", "waitress", "--workers", "2"], {}, 5, ["waitress cannot honour workers = 2"]),
+        (
+            ["app:application", "--bind", "unix:/nonexistent/dir/x.sock"],
+            {},
+            7,
+            ["Make the directory /nonexistent/dir first"],
+        ),
+        (["app:application", "--bind", "192.0.2.1:8000"], {}, 7, ["No interface of this machine"]),
+        (["app:application", "--bind", "fd://77"], {}, 7, ["fd://77"]),
+    ],
+)
+def test_a_start_that_cannot_be(
+    argv: list[str], environ: Mapping[str, str], status: int, words: list[str], tmp_path: Path
+) -> None:
+    done = serve(write_tree(tmp_path, APP), *argv, **environ)
+    assert done.returncode == status, done.stderr
+    assert done.stdout == ""
+    for word in words:
+        assert word in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("server", ["waitress", "wsgiref", "gunicorn", "uwsgi"])
+@pytest.mark.parametrize(
+    ("app", "word"),
+    [
+        ("broken:application", "No module named 'no_such_module_here'"),
+        ("syntax:application", "syntax.py"),
+        ("number:application", "cannot be called"),
+        ("quits:application", "exit"),
+    ],
+)
+def test_an_application_that_cannot_be_loaded_ends_the_server_with_the_users_traceback(
+    server: str, app: str, word: str, tmp_path: Path
+) -> None:
+    done = serve(write_tree(tmp_path, APP), app, "--server", server, "--bind", "127.0.0.1:0")
+    said = done.stdout + done.stderr
+    # uWSGI gives up at once only with a status of its own.
+    assert done.returncode == (22 if server == "uwsgi" else 4), said
+    assert word in said
+    assert (
+        f"{os.sep}launcher{os.sep}" not in said.replace("launcher/runners", "").split("Traceback")[-1]
+        or "Traceback" not in said
+    )
+
+
+def test_an_address_in_use_is_told_with_its_holder(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+        done = serve(write_tree(tmp_path, APP), "app:application", "--bind", f"127.0.0.1:{port}")
+    assert done.returncode == 7
+    assert f"127.0.0.1:{port} is in use by pid {os.getpid()}" in done.stderr
+
+
+def test_a_live_unix_socket_is_not_stolen_and_a_file_is_not_removed(tmp_path: Path) -> None:
+    write_tree(tmp_path, APP)
+    path = tmp_path / "live.sock"
+    with socket.socket(socket.AF_UNIX) as holder:
+        holder.bind(str(path))
+        holder.listen()
+        done = serve(tmp_path, "app:application", "--bind", f"unix:{path}")
+    assert done.returncode == 7
+    assert "is in use" in done.stderr
+    plain = tmp_path / "plain"
+    plain.write_text("precious")
+    done = serve(tmp_path, "app:application", "--bind", f"unix:{plain}")
+    assert done.returncode == 7
+    assert "is a file that is no socket" in done.stderr
+    assert plain.read_text() == "precious"
+
+
+def test_a_refused_address_leaves_no_other_socket_behind(tmp_path: Path) -> None:
+    write_tree(tmp_path, APP)
+    done = serve(tmp_path, "app:application", "--bind", "unix:a.sock", "--bind", "unix:/nonexistent/b.sock")
+    assert done.returncode == 7
+    assert not (tmp_path / "a.sock").exists()
+
+
+@pytest.mark.skipif(
+    os.getuid() != 0 or not shutil.which("setpriv"), reason="needs root and setpriv to give a right away"
+)
+def test_a_port_that_is_not_permitted(tmp_path: Path) -> None:
+    limit = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if limit < 2:
+        pytest.skip("every port is permitted on this machine")
+    write_tree(tmp_path, APP)
+    without = ["setpriv", "--bounding-set=-net_bind_service", sys.executable, "-m", "launcher"]
+    done = serve(tmp_path, "app:application", "--bind", f"127.0.0.1:{limit - 1}", command=without)
+    assert done.returncode == 7, done.stderr
+    assert "needs root" in done.stderr
+
+
+def test_all_findings_of_several_files_at_once(tmp_path: Path) -> None:
+    write_tree(
+        tmp_path,
+        {
+            **DJANGO,
+            "pyproject.toml": "[tool.serve]\nthreadz = 3\n",
+            "profiles/dev.toml": 'keepalive = "5 parsecs"\nbind = ["8000"]\n',
+        },
+    )
+    done = serve(tmp_path, "--settings", "mysite.settings.nope", SERVE_BACKLOG="x")
+    for word in [
+        "pyproject.toml:2: unknown key 'threadz'",
+        "profiles/dev.toml:1:",
+        "profiles/dev.toml:2:",
+        "SERVE_BACKLOG",
+        "mysite.settings.nope",
+    ]:
+        assert word in done.stderr, done.stderr

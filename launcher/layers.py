@@ -164,8 +164,7 @@ def from_flags(said: Mapping[str, tuple[str, ...]], cwd: str) -> tuple[Values, l
     findings: list[Finding] = []
     for name, texts in said.items():
         option = OPTIONS[name]
-        spelled = "APP" if name == "app" else option.flag
-        where = Origin(Layer.COMMAND_LINE, spelled, key=spelled)
+        where = Origin(Layer.COMMAND_LINE, option.flag, key=option.flag)
         if isinstance(option.kind, Table):
             for text in texts:
                 key = text.partition("=")[0]

@@ -64,7 +64,8 @@ class Option(Generic[T]):
 
     @property
     def flag(self) -> str:
-        return "--" + self.name.replace("_", "-")
+        """How the command line spells it: `APP` stands without a flag."""
+        return "APP" if self.name == "app" else "--" + self.name.replace("_", "-")
 
     @property
     def variable(self) -> str:

@@ -69,7 +69,7 @@ def options_page(backends: Sequence[Backend]) -> str:
 
 def _option(option: Option[Any], backends: Sequence[Backend]) -> list[str]:
     default = "the server decides" if option.default is None else f"`{json.dumps(option.show(option.default))}`"
-    metavar = "" if isinstance(option.kind, Flag) else f" {option.kind.metavar}"
+    metavar = "" if isinstance(option.kind, Flag) or option.flag == "APP" else f" {option.kind.metavar}"
     variable = "" if isinstance(option.kind, Table) else f", `{option.variable}`"
     lines = [
         f"### `{option.name}`\n",

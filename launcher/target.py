@@ -179,6 +179,9 @@ def find_target(search: Search, app: Setting[Any], settings: Setting[str | None]
         )
         raise LaunchError(Finding("no-target", "there is no application to serve", fix, None, Exit.TARGET))
     answer = search.reader.read_name(settings.value, "WSGI_APPLICATION")
+    hooked = answer.kind == "missing" and not answer.file  # known to an import hook only, or the start was refused
+    if hooked or answer.kind == "unknown":
+        return _from_child(search, settings)
     if answer.kind in ("missing", "syntax"):
         where = Origin(Layer.PROJECT, search.shown(answer.file), answer.line) if answer.file else settings.origin
         message = f"settings module {settings.value} cannot be read: {answer.reason}"
@@ -188,8 +191,6 @@ def find_target(search: Search, app: Setting[Any], settings: Setting[str | None]
         if answer.value is None:
             return Target(DJANGO, where)
         return _checked(search, _read_spec(search, answer.value, where))
-    if answer.kind == "unknown":
-        return _from_child(search, settings)
     django = any(search.reader.defines(settings.value, name) for name in ("ROOT_URLCONF", "INSTALLED_APPS"))
     found = search.reader.find(settings.value)
     where = Origin(Layer.PROJECT, search.shown(found.file) if found and found.file else settings.value)

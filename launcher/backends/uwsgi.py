@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from ..backend import Backend
-from ..native import Refusal, Words, compute, flag, impossible, switch, whole_seconds
+from ..native import Refusal, Words, compute, flag, hook, impossible, switch, whole_seconds
 from ..options import Options
 
 NO_TLS = "the pyuwsgi wheel is built without TLS"
@@ -41,10 +41,6 @@ def _one_thread(value: float, options: Options) -> None:
     if (options.threads or 1) > 1:
         reason = "with several threads any answer resets the clock of all"
         raise Refusal(reason, "Say threads = 1, or remove the key.")
-
-
-def _log_file(value: str, options: Options) -> Words:
-    return () if value == "-" else ("--logto", value)
 
 
 def _buffer(value: int, options: Options) -> Words:
@@ -131,7 +127,7 @@ BACKEND = Backend(
         "max_requests_jitter": flag("--max-requests-delta").but("a fixed step from worker to worker, not random"),
         "max_worker_age": flag("--max-worker-lifetime").only(whole_seconds),
         "max_worker_memory": flag("--reload-on-rss", value=_memory).but("counted in whole MiB, after each request"),
-        "user": flag("--uid"),
+        "user": flag("--uid")._replace(hook="user"),
         "group": flag("--gid"),
         "pid_file": flag("--pidfile", "--safe-pidfile"),
         "process_name": impossible("pyuwsgi cannot change its title"),
@@ -142,6 +138,6 @@ BACKEND = Backend(
         "max_request_line": impossible("it limits the whole request head only", harmless=lambda value: False),
         "max_header_size": compute(_buffer, "--buffer-size", "-b").but("the whole request head may be four times this"),
         "log_level": impossible("its messages have no levels", harmless=lambda value: False),
-        "log_file": compute(_log_file, "--logto", "--logto2")._replace(hook="log_file"),
+        "log_file": hook("log_file", "our runner points standard error to it")._replace(natives=("logto", "logto2")),
     },
 )

@@ -37,7 +37,7 @@ YIELD_S = 0.001
 """Head start that a worker gives to those with fewer connections."""
 SHED_EVERY_S = 0.01
 SUCCESSION_S = 60.0
-"""How long a worker that retires waits for another to be there in its stead."""
+"""How long a worker that is to be replaced waits for its successors."""
 
 ONCE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 
@@ -52,16 +52,21 @@ class Worker(ThreadWorker):
         # This still is the master: what is made here is shared by its workers.
         if not hasattr(Worker, "ledger"):
             Worker.ledger = Ledger()
-        self.row = self.ledger.claim()
+        self.row = self.ledger.claim(self.age)
+
+    # In the master
 
     @property
     def succeeded(self) -> bool:
         """Whether this worker has asked for a successor, and so has been given a place that it leaves empty."""
-        return self.ledger.succession(self.row)
+        return self.ledger.succeeded(self.row)
 
-    @succeeded.setter
-    def succeeded(self, value: bool) -> None:
-        self.ledger.set_succession(self.row, value)
+    def outdate(self, last: int) -> None:
+        """Note that a reload replaces the workers up to the age of `last`."""
+        self.ledger.set_succeeded(self.row, False)
+        self.ledger.outdate(last)
+
+    # At the start of a worker
 
     def init_process(self) -> None:
         given = parameters()
@@ -74,10 +79,13 @@ class Worker(ThreadWorker):
         self.listeners: dict[int, tuple[socket.socket, Any]] = {}
         self.listening = self.leaving = False
         self.listening_lock = threading.Lock()
+        self.accepting_lock = threading.Lock()
         self.others: list[int] = []
-        self.elders: set[int] | None = None
-        """The others when this worker asked for a successor."""
-        self.shed_at = self.worn_at = 0.0
+        self.heirs = 0
+        """How many workers made after `last` are to serve before this one may go."""
+        self.last = 0.0
+        self.outdated = False
+        self.shed_at = self.go_at = 0.0
         # gunicorn would stop accepting at once. See `worn_out`.
         self.enough, self.max_requests = self.max_requests, sys.maxsize
         self.epoll = select.epoll()
@@ -96,7 +104,12 @@ class Worker(ThreadWorker):
             sys.exit(1)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        self.alive = False
+        """Stop; but in a reload, only when those that it starts are there. Told twice: stop."""
+        if self.age <= self.ledger.outdated() and not self.outdated:
+            self.outdated = True
+            self.make_way(self.cfg.workers, self.ledger.outdated())
+        else:
+            self.alive = False
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         self.dismiss()
@@ -135,18 +148,23 @@ class Worker(ThreadWorker):
         self.others = self.ledger.others(self.row)
         if not self.is_parent_alive():
             self.alive = False
-        elif self.elders is None:
+        elif not self.heirs:
             if reason := self.worn_out():
                 self.log.info("Worker retires: %s", reason)
-                self.elders = set(self.others)
-                self.succeeded = True
+                self.make_way(1, self.ledger.youngest())
+                self.ledger.set_succeeded(self.row, True)
                 # One worker more, until this one ends: see `gunicorn.child_exit`.
                 os.kill(self.ppid, signal.SIGTTIN)
             self.sleep(TICK_S)
-        elif self.elders.issuperset(self.others) and time.monotonic() < self.worn_at + SUCCESSION_S:
+        elif self.ledger.after(self.last, self.others) < self.heirs and time.monotonic() < self.go_at:
             self.sleep(0.1)
         else:
             self.alive = False
+
+    def make_way(self, heirs: int, last: float) -> None:
+        """Go when so many workers serve that were made after `last`, or after `SUCCESSION_S`."""
+        self.heirs, self.last = heirs, last
+        self.go_at = time.monotonic() + SUCCESSION_S
 
     def sleep(self, seconds: float) -> None:
         """Wait for a signal, or for a thread that rings."""
@@ -171,9 +189,8 @@ class Worker(ThreadWorker):
             reason = f"{used} bytes of memory"
         else:
             return ""
-        if any(map(self.ledger.succession, self.others)):
+        if any(map(self.ledger.succeeded, self.others)):
             return ""  # one after the other
-        self.worn_at = now
         return reason
 
     def end(self, threads: list[threading.Thread]) -> None:
@@ -225,6 +242,11 @@ class Worker(ThreadWorker):
         """Accept a client, if no other worker has."""
         if self.ledger.excess(self.row, self.others) > 0:
             time.sleep(YIELD_S)
+        # One at a time: threads that the same event woke would together pass the limit.
+        with self.accepting_lock:
+            return self.take(listener, name) if len(self.open) < self.worker_connections else None
+
+    def take(self, listener: socket.socket, name: Any) -> Connection | None:
         try:
             accepted, client = listener.accept()
         except OSError as error:
@@ -360,7 +382,7 @@ class Worker(ThreadWorker):
             self.shed_at = now + SHED_EVERY_S
             req.force_close()
         kept = super().handle_request(req, conn)
-        if self.nr >= self.enough and self.elders is None:
+        if self.nr >= self.enough and not self.heirs:
             self.ring()
         return kept
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +25,23 @@ _at_exit = ExitStack()
 
 def parameters() -> dict[str, Any]:
     """Read `VARIABLE`: client_timeout, max_worker_age (seconds), max_worker_memory (bytes), umask, initgroups_user,
-    unlink (paths of unix sockets)."""
+    log_file, unlink (paths of unix sockets)."""
     values: dict[str, Any] = json.loads(os.environ.get(VARIABLE) or "{}")
     return values
 
 
 def on_starting(server: "Arbiter") -> None:
-    """Note the unix sockets that are to be removed at the end, and send messages where they are wanted."""
+    """Note the unix sockets that are to be removed at the end, and how to start again on SIGUSR2."""
+    # gunicorn would run the file of whatever module was named, as a script.
+    server.START_CTX["args"] = [sys.executable, "-P", "-m", __name__, *sys.argv[1:]]
     given = parameters()
     passed = os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep)
     _at_exit.enter_context(socket_files([*given.get("unlink", ()), *passed]))
-    if given.get("log_file") == "-":
+
+
+def nworkers_changed(server: "Arbiter", new: int, old: int | None) -> None:
+    """Send messages where they are wanted: of gunicorn's hooks this alone runs before its first message."""
+    if old is None and parameters().get("log_file") == "-":
         os.dup2(1, 2)  # to gunicorn, `-` is standard error
 
 
@@ -48,6 +56,7 @@ def post_fork(server: "Arbiter", worker: "Worker") -> None:
 
     Its `initgroups` leaves the worker in group 0; without, it is in no supplementary group.
     """
+    _heed_early_signals(server)
     given = parameters()
     if (umask := given.get("umask")) is not None:
         os.umask(umask)
@@ -59,6 +68,20 @@ def post_fork(server: "Arbiter", worker: "Worker") -> None:
         os.environ.update(HOME=account.pw_dir, USER=name, LOGNAME=name)
 
 
+def _heed_early_signals(server: "Arbiter") -> None:
+    """Let a worker end that is told to before gunicorn 27.0.1 has made it ready for that.
+
+    The signal would go to the worker's copy of the main process's queue, and the stop take until the
+    graceful timeout.
+    """
+    to_stop = signal.SIGTERM, signal.SIGQUIT, signal.SIGINT
+    for number in to_stop:
+        signal.signal(number, signal.SIG_DFL)
+    while not server.SIG_QUEUE.empty():
+        if server.SIG_QUEUE.get() in to_stop:
+            sys.exit(0)
+
+
 def child_exit(server: "Arbiter", worker: "Worker") -> None:
     """Take back the place of a worker whose successor came before it left."""
     if getattr(worker, "succeeded", False):
@@ -66,10 +89,13 @@ def child_exit(server: "Arbiter", worker: "Worker") -> None:
 
 
 def on_reload(server: "Arbiter") -> None:
-    """Forget the places that were added: gunicorn has just set the number of workers anew."""
+    """Tell the workers that they are to go when others are there, and forget the places that were added.
+
+    gunicorn 27.0.1 has set the number of workers anew, and is about to start as many, and to stop these at once.
+    """
     for worker in server.WORKERS.values():
-        if hasattr(worker, "succeeded"):
-            worker.succeeded = False
+        if hasattr(worker, "outdate"):
+            worker.outdate(server.worker_age)
 
 
 def ssl_context(config: "Config", default: "Callable[[], SSLContext]") -> "SSLContext":

@@ -26,7 +26,7 @@ def test_pid_file_cannot_be_a_directory(tmp_path: Path) -> None:
     with pytest.raises(LaunchError) as caught, pid_file(str(tmp_path)):
         pass
     assert caught.value.status == Exit.SERVER
-    assert list(tmp_path.parent.glob("*.*")) == []
+    assert list(tmp_path.parent.glob(f"{tmp_path.name}.*")) == []
 
 
 def test_no_pid_file_is_asked_for() -> None:

@@ -1,0 +1,1 @@
+"""A toy server for `serve`: the standard library's, one request at a time."""

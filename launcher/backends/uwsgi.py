@@ -32,8 +32,7 @@ def _descriptor(fd: int, options: Options) -> Words:
 def _keepalive(value: float, options: Options) -> Words:
     if value:
         raise Refusal("its HTTP socket closes after each answer", 'Say keepalive = "off", or put a proxy before it.')
-    # Without the header keep-alive clients send a second request into a closing connection.
-    return ("--add-header", "Connection: close")
+    return ()
 
 
 def _one_thread(value: float, options: Options) -> None:
@@ -69,6 +68,8 @@ def _always(options: Options) -> Words:
         "--hook-master-start", "unix_signal:15 grace_them_all",
         "--hook-master-start", "unix_signal:2 grace_them_all",
         "--hook-master-start", "unix_signal:1 uwsgi_chain_reload",
+        # It closes after each answer without saying so: a keep-alive client would send into a closing connection.
+        *(("--add-header", "Connection: close") if options.protocol != "uwsgi" else ()),
     )  # fmt: skip
 
 

@@ -48,14 +48,16 @@ BACKEND = Backend(
     summary="pre-forking; threaded workers",
     distribution="gunicorn",
     minimum=(25, 1),
+    # Not `-m gunicorn`: 27.0.1 puts the working directory first on sys.path before it imports our hooks, and a
+    # project's own package called launcher would take our place.
     program=(
         "-m",
-        "gunicorn",
+        "launcher.runners.gunicorn",
         "--config",
         "python:launcher.runners.gunicorn",
         "--worker-class",
         "launcher.runners.gthread.Worker",
-    ),
+    ),  # fmt: skip
     always=_always,
     shut_out=(
         "GUNICORN_CMD_ARGS",
@@ -64,6 +66,7 @@ BACKEND = Backend(
         "FORWARDED_ALLOW_IPS",
         "SENDFILE",
         "WEB_CONCURRENCY",
+        "SCRIPT_NAME",
         "PORT",
     ),
     hook_variable="LAUNCHER_GUNICORN",
@@ -121,7 +124,7 @@ BACKEND = Backend(
         "tls_ca": flag("--ca-certs"),
         "tls_client_cert": compute(_client_cert, "--cert-reqs"),
         "max_request_line": flag("--limit-request-line").only(_at_most(8190)),
-        "max_header_size": flag("--limit-request-field_size").only(_at_most(8190)),
+        "max_header_size": flag("--limit-request-field_size"),
         "log_level": flag("--log-level", "loglevel"),
         "log_file": compute(_log_file, "--error-logfile", "--log-file", "errorlog")._replace(hook="log_file"),
     },

@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import struct
+from functools import cache
 from typing import Any, cast
 
 from gunicorn.http import RequestParser
@@ -67,7 +68,7 @@ class ClientSocket(_Impatient):
         """Wait no longer than this for the client."""
         # A Python timeout would limit the whole of sendall(); the kernel's starts anew when bytes move.
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-            self.setsockopt(socket.SOL_SOCKET, option, struct.pack("ll", int(seconds), int(seconds % 1 * 1e6)))
+            self.setsockopt(socket.SOL_SOCKET, option, _timeval(seconds))
         if self.family != socket.AF_UNIX:
             # socket.sendfile() would try again for ever.
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
@@ -84,6 +85,11 @@ class TLSSocket(_Impatient, ssl.SSLSocket):
             super().do_handshake(block)
         except TimeoutError:
             raise _gone() from None
+
+
+@cache
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("ll", int(seconds), int(seconds % 1 * 1e6))
 
 
 def _gone() -> OSError:

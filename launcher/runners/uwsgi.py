@@ -16,7 +16,12 @@ from collections.abc import Iterable
 
 import pyuwsgi
 
+STOP = frozenset((signal.SIGINT, signal.SIGTERM))
+ENDED = 30
+"""Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
+
 _master = os.getpid()
+_pipe = (-1, -1)
 
 
 def main() -> None:
@@ -31,7 +36,7 @@ def main() -> None:
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
     accept_only_who_speaks(sys.argv)
-    os.register_at_fork(after_in_child=_drop_handlers_of_the_master)
+    os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
@@ -78,16 +83,41 @@ def accept_only_who_speaks(words: Iterable[str], seconds: int = 4) -> None:
                     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, seconds)
 
 
-def _drop_handlers_of_the_master() -> None:
-    """Let a signal end a worker that is still loading the application.
+# The hooks below run around every fork of a worker because of --py-call-uwsgi-fork-hooks. The master of uWSGI 2.0.30
+# notes the pid of a worker a little after the fork. A signal to stop in between passes this worker by, and as a
+# second one is ignored, the server never ends. So signals wait meanwhile, and the worker is told by a pipe.
 
-    Until the application is loaded a worker of uWSGI 2.0.30 has the master's handlers: they note the signal in
-    the worker's own copy of the state, it is lost, and a stop waits for --worker-reload-mercy. Runs in workers
-    because of --py-call-uwsgi-fork-hooks; processes that a worker forks keep what the worker has set.
+
+def _hold_signals_back() -> None:
+    global _pipe
+    if os.getpid() == _master:
+        _pipe = os.pipe()
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+
+
+def _tell_the_worker() -> None:
+    if os.getpid() == _master:
+        stopping = signal.sigpending() & STOP
+        os.write(_pipe[1], b"" if stopping else b"live")
+        os.close(_pipe[0])
+        os.close(_pipe[1])
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+
+
+def _begin_as_worker() -> None:
+    """End a worker that is born while the master stops; let signals end one that is loading the application.
+
+    Until the application is loaded a worker has the handlers of the master: they would note a signal in the
+    worker's own copy of the state, where nobody looks, and a stop would wait for --worker-reload-mercy.
     """
     if os.getppid() == _master:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+        os.close(_pipe[1])
+        if not os.read(_pipe[0], 4):
+            os._exit(ENDED)
+        os.close(_pipe[0])
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ BACKEND = Backend(
         "python:launcher.runners.gunicorn",
         "--worker-class",
         "launcher.runners.gthread.Worker",
-    ),  # fmt: skip
+    ),
     always=_always,
     shut_out=(
         "GUNICORN_CMD_ARGS",

@@ -93,11 +93,24 @@ class Signals:
         while self._ignored:
             logger.warning("ignoring %s", signal.Signals(self._ignored.popleft()).name)
 
+    def _came_with_another(self) -> bool:
+        """Return whether two stop signals came together.
+
+        Then the second handler interrupts the first before its first line, and its SystemExit leaves both at once:
+        only the bytes that Python wrote tell that there were two.
+        """
+        numbers = b""
+        try:
+            numbers = os.read(self._reader, 4096)
+        except BlockingIOError:
+            pass
+        return sum(number in STOPPING for number in numbers) > 1
+
     def _on_ignored(self, number: int, frame: FrameType | None) -> None:
         self._ignored.append(number)
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stop:
+        if self.stop or (self.interrupts_import and self._came_with_another()):
             self._last_act()
             os._exit(0)
         self._stopped_at = time.monotonic()

@@ -1,10 +1,15 @@
 """The way in: `serve`, `wsgi-serve`, `python -m launcher`, `manage.py serve`."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping, Sequence
 
 from .arguments import read_start
+from .lean import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
 def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = None) -> int:

@@ -1,12 +1,14 @@
 """Addresses a server can listen on."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from .lean import Record
 
 UNIX_PATH_LIMIT = 107
 """Bytes of a unix socket's path, without the closing NUL. Source: unix(7)."""
 
 
-class Address(NamedTuple):
+class Address(Record):
     """One listening address: exactly one of TCP (`host`, `port`), `path` and `fd` is meant."""
 
     kind: str

@@ -5,10 +5,15 @@ counts, and importing click takes 40 of them. What is read here means the same t
 so); whatever is not plain, such as help, an unknown flag or another command, is left to click altogether.
 """
 
-from collections.abc import Sequence
+from __future__ import annotations
 
 from .kinds import Flag
+from .lean import TYPE_CHECKING
 from .options import OPTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 Said = dict[str, tuple[str, ...]]
 

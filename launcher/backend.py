@@ -1,11 +1,14 @@
 """The seam: what is known about one server."""
 
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
-from typing import NamedTuple
+from __future__ import annotations
 
+from .lean import TYPE_CHECKING, Record
 from .native import Refusal, Rule, Words, compute, each, flag, impossible, switch
 from .options import OPTIONS, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
 
 APPLICATION = "launcher.wsgi:application"
 """What every server is given."""
@@ -28,7 +31,7 @@ def no_words(options: Options) -> Words:
     return ()
 
 
-class Backend(NamedTuple):
+class Backend(Record):
     """A server as data. The fields below `rules` have defaults that suit a runner of ours."""
 
     name: str
@@ -53,7 +56,7 @@ class Backend(NamedTuple):
     """Words that hand over one inherited descriptor; None where LISTEN_FDS does it."""
     native: Callable[[str, object], Words] = native_words
     """Words for one key of `[native.NAME]`. Raises Refusal."""
-    reserved: Mapping[str, str] = MappingProxyType({})
+    reserved: Mapping[str, str] = {}
     """Native names that a person may not use though no option repeats them -> what to use instead."""
     believes_anyone: bool = False
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
@@ -92,32 +95,30 @@ def _one_worker(value: int, options: Options) -> Words:
     return ()
 
 
-RUNNER_RULES: Mapping[str, Rule] = MappingProxyType(
-    {
-        "bind": each("--bind"),
-        "protocol": impossible("it speaks HTTP only", harmless=lambda value: value == "http"),
-        "socket_mode": flag("--socket-mode", value=lambda value: f"{value:04o}"),
-        "socket_owner": flag("--socket-owner"),
-        "backlog": flag("--backlog"),
-        "reuse_port": switch("--reuse-port"),
-        "workers": compute(_one_worker)._replace(how="impossible", note=ONE_PROCESS),
-        "threads": flag("--threads"),
-        "preload": switch().but("one process: the application is loaded once either way"),
-        "request_timeout": impossible("it has no limit on the time a request takes"),
-        "worker_timeout": impossible("nothing watches its only process; a supervisor such as systemd can"),
-        "graceful_timeout": flag("--graceful-timeout"),
-        "keepalive": flag("--keepalive"),
-        "client_timeout": flag("--client-timeout"),
-        "max_requests": impossible(NEVER_REPLACED),
-        "max_requests_jitter": impossible(NEVER_REPLACED),
-        "max_worker_age": impossible(NEVER_REPLACED),
-        "max_worker_memory": impossible(NEVER_REPLACED),
-        "user": flag("--user"),
-        "group": flag("--group"),
-        "pid_file": flag("--pid-file"),
-        "process_name": flag("--process-name").but("needs the package setproctitle"),
-        "log_level": flag("--log-level"),
-        "log_file": flag("--log-file"),
-    }
-)
+RUNNER_RULES: Mapping[str, Rule] = {
+    "bind": each("--bind"),
+    "protocol": impossible("it speaks HTTP only", harmless=lambda value: value == "http"),
+    "socket_mode": flag("--socket-mode", value=lambda value: f"{value:04o}"),
+    "socket_owner": flag("--socket-owner"),
+    "backlog": flag("--backlog"),
+    "reuse_port": switch("--reuse-port"),
+    "workers": compute(_one_worker)._replace(how="impossible", note=ONE_PROCESS),
+    "threads": flag("--threads"),
+    "preload": switch().but("one process: the application is loaded once either way"),
+    "request_timeout": impossible("it has no limit on the time a request takes"),
+    "worker_timeout": impossible("nothing watches its only process; a supervisor such as systemd can"),
+    "graceful_timeout": flag("--graceful-timeout"),
+    "keepalive": flag("--keepalive"),
+    "client_timeout": flag("--client-timeout"),
+    "max_requests": impossible(NEVER_REPLACED),
+    "max_requests_jitter": impossible(NEVER_REPLACED),
+    "max_worker_age": impossible(NEVER_REPLACED),
+    "max_worker_memory": impossible(NEVER_REPLACED),
+    "user": flag("--user"),
+    "group": flag("--group"),
+    "pid_file": flag("--pid-file"),
+    "process_name": flag("--process-name").but("needs the package setproctitle"),
+    "log_level": flag("--log-level"),
+    "log_file": flag("--log-file"),
+}
 """Rules of the flags that every runner of ours takes (launcher.runners.arguments)."""

@@ -1,10 +1,16 @@
 """What is certain of a module's names at one point, and what expressions made of them are worth."""
 
-import _ast
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from __future__ import annotations
 
+import _ast
+
+from .lean import TYPE_CHECKING, Record
 from .source import Doubt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import TypeAlias
+
 
 TEXT_LIMIT = 10_000
 """Characters of a computed string: `X = X + X` must not fill the memory."""
@@ -12,10 +18,10 @@ TEXT_LIMIT = 10_000
 UNREAD = object()
 """The value of an expression that only running it gives."""
 
-Lookup = Callable[[str], "Binding | None"]
+Lookup: TypeAlias = "Callable[[str], Binding | None]"
 
 
-class Binding(NamedTuple):
+class Binding(Record):
     """What is certain of a name at one point of a module."""
 
     sure: bool
@@ -43,7 +49,7 @@ class State:
     def get(self, name: str) -> Binding | None:
         return self.names.get(name, self.rest)
 
-    def copy(self) -> "State":
+    def copy(self) -> State:
         return State(self.names.copy(), self.rest)
 
 

@@ -1,21 +1,25 @@
 """Options that only make sense together, and names that must exist on this machine."""
 
-from collections.abc import Mapping
-from typing import Any
+from __future__ import annotations
 
 from .accounts import group_id, own_group, user_id
 from .address import UNIX_PATH_LIMIT
 from .errors import Exit, Finding
 from .host import Host
+from .lean import TYPE_CHECKING
 from .options import Options
 from .origin import Setting
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 
 def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host: Host) -> list[Finding]:
     """Return a finding for every pair of values that contradict each other or have no effect."""
     found: list[Finding] = []
 
-    def say(name: str, message: str, fix: str = "", status: Exit = Exit.PROFILE) -> None:
+    def say(name: str, message: str, fix: str = "", status: int = Exit.PROFILE) -> None:
         found.append(Finding("inconsistent", message, fix, settings[name].origin, status))
 
     def lonely(name: str, other: str) -> None:

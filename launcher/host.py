@@ -1,15 +1,21 @@
 """What this machine grants the process: CPUs, memory and the kernel's limit on waiting connections."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
+
+from .lean import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 
 UNLIMITED = 2**60
 """Bytes from which a memory limit means none: version 1 shows no limit as 2**63 less a page."""
 
 
-class Host(NamedTuple):
+class Host(Record):
     """A machine, as one process on it sees it. It is passed around, so that tests and exports can name another."""
 
     cpus: int
@@ -27,7 +33,7 @@ class Host(NamedTuple):
     uid: int = 0
 
     @classmethod
-    def read(cls, root: str = "/", *, affinity: int | None = None, total: int | None = None) -> "Host":
+    def read(cls, root: str = "/", *, affinity: int | None = None, total: int | None = None) -> Host:
         """Read this machine. Never raises: what cannot be read is unknown.
 
         Files are looked for below `root`; `affinity` and `total` stand in for the numbers of CPUs that system

@@ -4,14 +4,20 @@ TOML has types, so a file must use them: `workers = "4"` is refused. Variables a
 kind reads text too. Both raise BadValue with half a sentence that follows "key = value ".
 """
 
-import socket
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, Literal, NamedTuple, TypeVar
+from __future__ import annotations
+
+import _socket
 
 from .address import Address, parse_address
+from .lean import TYPE_CHECKING, Generic, Record, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from typing import Any, Literal, TypeAlias
+
 
 T = TypeVar("T")
-Schema = dict[str, Any]
+Schema: TypeAlias = "dict[str, Any]"
 
 TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 
@@ -125,7 +131,7 @@ class Number(Kind[int]):
         return {"type": "integer", "minimum": self.least, "maximum": self.most}
 
 
-class NumberOrAuto(Kind[int | Literal["auto"]]):
+class NumberOrAuto(Kind["int | Literal['auto']"]):
     """A number, or `auto`, which the plan turns into one."""
 
     metavar = "N|auto"
@@ -220,7 +226,7 @@ class Network(Text):
         super().__init__("NETWORK", _network_complaint)
 
 
-class Table(Kind[Mapping[str, str]]):
+class Table(Kind["Mapping[str, str]"]):
     """Text by name. Layers flatten tables, so each entry has its own origin."""
 
     many, metavar = True, "NAME=VALUE"
@@ -247,7 +253,7 @@ class Table(Kind[Mapping[str, str]]):
         return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
 
-class Layered(NamedTuple):
+class Layered(Record):
     """One entry of `middleware`: what wraps the application, and with which keyword arguments."""
 
     use: str
@@ -291,9 +297,9 @@ def _network_complaint(text: str) -> str | None:
     if text in ("unix", "*"):
         return None
     address, slash, prefix = text.partition("/")
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    family = _socket.AF_INET6 if ":" in address else _socket.AF_INET
     try:
-        packed = socket.inet_pton(family, address)
+        packed = _socket.inet_pton(family, address)
     except (OSError, ValueError):
         return "is neither an IP address, a network such as 10.0.0.0/8, unix, nor *"
     bits = len(packed) * 8

@@ -1,21 +1,27 @@
 """Layers of raw values, each with its origin, and their merge into typed settings."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
 
 from .address import Address
 from .errors import Exit, Finding, did_you_mean
 from .kinds import AddressKind, BadValue, ListOf, MiddlewareKind, Path, Table
+from .lean import TYPE_CHECKING, Record
 from .options import OPTIONS, Option
 from .origin import DEFAULT, Layer, Origin, Setting
 from .tomlfile import TomlFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any, TypeAlias
+
 
 NATIVE = "native"
 FILE_STATUS = Exit.PROFILE
 
 
-class Raw(NamedTuple):
+class Raw(Record):
     """A value as it was written."""
 
     value: object
@@ -28,11 +34,11 @@ class Raw(NamedTuple):
     """Line of each item, where the value is a list of a file."""
 
 
-Values = Mapping[str, Raw]
+Values: TypeAlias = "Mapping[str, Raw]"
 """One layer: dotted name -> raw value. Tables are flattened: `env.DEBUG`, `native.gunicorn.worker_class`."""
 
 
-class Merged(NamedTuple):
+class Merged(Record):
     """The winners, the losers behind them, and what was wrong with any of them."""
 
     settings: Mapping[str, Setting[Any]]

@@ -1,9 +1,13 @@
 """Numbers with units: durations and sizes."""
 
-from collections.abc import Mapping
-from typing import TypeVar
+from __future__ import annotations
 
 from .kinds import BadValue, Kind, Schema, type_name
+from .lean import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 
 T = TypeVar("T")
 

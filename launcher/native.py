@@ -1,10 +1,15 @@
 """Native commands, and the rules that turn options into a server's own words."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from __future__ import annotations
 
+from .lean import TYPE_CHECKING, Record
 from .measures import decimal
 from .options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from typing import Any
+
 
 Words = tuple[str, ...]
 
@@ -18,7 +23,7 @@ class Refusal(Exception):
         self.fix = fix
 
 
-class Rule(NamedTuple):
+class Rule(Record):
     """How one server honours one option."""
 
     how: str
@@ -32,11 +37,11 @@ class Rule(NamedTuple):
     hook: str = ""
     """Where the server has no word for it: key under which hooks of ours find the value in a worker."""
 
-    def but(self, difference: str) -> "Rule":
+    def but(self, difference: str) -> Rule:
         """Return the rule as an approximate one."""
         return self._replace(how="approximate", note=difference)
 
-    def only(self, check: Callable[[Any, Options], None]) -> "Rule":
+    def only(self, check: Callable[[Any, Options], None]) -> Rule:
         """Return the rule with a check of the value first."""
 
         def words(value: Any, options: Options) -> Words:
@@ -117,7 +122,7 @@ def _bare(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
 
 
-class NativeCommand(NamedTuple):
+class NativeCommand(Record):
     """The command that serves, as a person could type it."""
 
     parts: tuple[tuple[str, Words], ...]
@@ -139,7 +144,7 @@ class NativeCommand(NamedTuple):
                 traced[option] = (*traced.get(option, ()), *words)
         return traced
 
-    def replacing(self, option: str, replacement: Words) -> "NativeCommand":
+    def replacing(self, option: str, replacement: Words) -> NativeCommand:
         """Return the command with an option's words replaced."""
         return self._replace(
             parts=tuple((name, replacement if name == option else words) for name, words in self.parts)

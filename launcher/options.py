@@ -1,7 +1,6 @@
 """Every option, declared once: key, flag, variable, help, schema and reference page derive from here."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, Generic, TypeVar, overload
+from __future__ import annotations
 
 from .kinds import (
     AddressKind,
@@ -19,7 +18,13 @@ from .kinds import (
     Text,
     module_complaint,
 )  # fmt: skip
+from .lean import TYPE_CHECKING, Generic, TypeVar, overload
 from .measures import Duration, Size
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from typing import Any
+
 
 T = TypeVar("T")
 
@@ -56,10 +61,10 @@ class Option(Generic[T]):
         self.name = name
 
     @overload
-    def __get__(self, instance: None, owner: type) -> "Option[T]": ...
+    def __get__(self, instance: None, owner: type) -> Option[T]: ...
     @overload
-    def __get__(self, instance: "Options", owner: type) -> T | None: ...
-    def __get__(self, instance: "Options | None", owner: type) -> "Option[T] | T | None":
+    def __get__(self, instance: Options, owner: type) -> T | None: ...
+    def __get__(self, instance: Options | None, owner: type) -> Option[T] | T | None:
         return self if instance is None else instance._values.get(self.name)
 
     @property

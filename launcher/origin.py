@@ -1,10 +1,12 @@
 """Where a value came from, and what it beat.
 
-The values of this package are `NamedTuple`s rather than dataclasses: `dataclasses` imports `inspect`,
+The values of this package are `Record`s rather than dataclasses: `dataclasses` imports `inspect`,
 which every start of a server would pay for (docs/decisions/0002-import-budget.md).
 """
 
-from typing import Generic, NamedTuple, TypeVar
+from __future__ import annotations
+
+from .lean import Generic, Record, TypeVar
 
 T = TypeVar("T")
 
@@ -22,7 +24,7 @@ class Layer:
     COMMAND_LINE = "command line"
 
 
-class Origin(NamedTuple):
+class Origin(Record):
     """Who set a value."""
 
     layer: str
@@ -47,9 +49,9 @@ class Origin(NamedTuple):
 DEFAULT = Origin(Layer.DEFAULT)
 
 
-class Setting(NamedTuple, Generic[T]):
+class Setting(Record, Generic[T]):
     """A value, its origin, and the values it shadowed, nearest first."""
 
     value: T
     origin: Origin
-    shadowed: tuple["Setting[T]", ...] = ()
+    shadowed: tuple[Setting[T], ...] = ()

@@ -1,9 +1,9 @@
 """The compiler: one request becomes one plan, or all the findings that prevent it."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from . import layers
 from .accounts import own_group
@@ -12,6 +12,8 @@ from .consistency import inconsistencies
 from .envfile import read_env_file
 from .errors import Exit, Finding, LaunchError
 from .host import Host
+from .jsontext import to_json
+from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand
 from .options import OPTIONS, Options
 from .origin import Layer, Origin, Setting
@@ -21,9 +23,14 @@ from .registry import BACKENDS, Registry
 from .request import Request
 from .syntax import Reader
 from .target import VARIABLE, Search, Target, choose_settings, find_target
-from .tomlfile import read_toml
+from .tomlfile import mentions, read_toml
 from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
 
 APPLICATION_VARIABLE = "LAUNCHER_APPLICATION"
 ALIASES = ("PORT", "WEB_CONCURRENCY")
@@ -31,7 +38,7 @@ PREFERRED = ("gunicorn", "uwsgi", "waitress")
 """What `server = "auto"` looks for, in order."""
 
 
-class LaunchPlan(NamedTuple):
+class LaunchPlan(Record):
     """The frozen result. Every command reads this and nothing else."""
 
     project: Project
@@ -61,7 +68,7 @@ class LaunchPlan(NamedTuple):
         return self.options.settings
 
 
-class _Draft(NamedTuple):
+class _Draft(Record):
     """Layers found and merged, before anything is decided."""
 
     project: Project
@@ -185,7 +192,7 @@ def _draft(request: Request) -> _Draft:
 
 def _pyproject(project: Project) -> tuple[layers.Values, list[Finding]]:
     path = project.file("pyproject.toml")
-    if not os.path.isfile(path):
+    if not os.path.isfile(path) or not mentions(path, "serve"):
         return {}, []
     file = read_toml(path, project.shown(path), Layer.PYPROJECT)
     if "serve" not in (file.data.get("tool") or {}):
@@ -325,11 +332,9 @@ def _application(
 def _own_environment(
     backend: Backend, options: Options, application: Mapping[str, Any], hooks: Mapping[str, Any]
 ) -> dict[str, str]:
-    import json  # 2 ms, and nearly every worker loads it anyway
-
-    variables = {APPLICATION_VARIABLE: json.dumps(application, separators=(",", ":"), ensure_ascii=False)}
+    variables = {APPLICATION_VARIABLE: to_json(application)}
     if hooks and backend.hook_variable:
-        variables[backend.hook_variable] = json.dumps(hooks, separators=(",", ":"), ensure_ascii=False)
+        variables[backend.hook_variable] = to_json(hooks)
     return variables
 
 

@@ -1,16 +1,20 @@
 """Profiles: TOML files of option values, found by name or path, with `extends`."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping
-from typing import NamedTuple
 
 from .errors import Exit, Finding, LaunchError, did_you_mean
+from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin
 from .project import Project
 from .tomlfile import TomlFile, read_toml
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
-class Profile(NamedTuple):
+
+class Profile(Record):
     """One file of a profile's chain."""
 
     name: str

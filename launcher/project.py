@@ -1,12 +1,15 @@
 """The project: where it is, and the files in it that `serve` reads."""
 
+from __future__ import annotations
+
 import os
-from typing import NamedTuple
+
+from .lean import Record
 
 MARKS = ("manage.py", "pyproject.toml", "profiles")
 
 
-class Project(NamedTuple):
+class Project(Record):
     """A directory that holds a project."""
 
     root: str

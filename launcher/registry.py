@@ -5,18 +5,24 @@ names of directories, and the `entry_points.txt` of those distributions that hav
 Source: "Recording installed projects" and "Entry points specification", packaging.python.org.
 """
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
 
 from .errors import Exit, Finding, LaunchError, did_you_mean
+from .lean import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
 
 BACKENDS = "launcher.backends"
 EXPORTERS = "launcher.exporters"
 
 
-class EntryPoint(NamedTuple):
+class EntryPoint(Record):
     name: str
     target: str
     """`module:attribute`."""
@@ -28,7 +34,7 @@ class EntryPoint(NamedTuple):
         return getattr(sys.modules[module], attribute)
 
 
-class Registry(NamedTuple):
+class Registry(Record):
     """A snapshot of what is installed."""
 
     versions: Mapping[str, str]

@@ -1,19 +1,27 @@
-"""Listening sockets: opened here, handed to whichever server runs."""
+"""Listening sockets: opened here, handed to whichever server runs.
 
+They are `_socket.socket`s, what `socket.socket` is built on: importing `socket` costs a start 6 ms. Who wants to
+accept on one takes it over: `socket.socket(fileno=listen(...).detach())`.
+"""
+
+from __future__ import annotations
+
+import _socket
 import errno
 import os
-import socket
 import stat
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from .accounts import group_id, user_id
 from .address import Address
 from .errors import Exit, Finding, LaunchError
+from .lean import TYPE_CHECKING, Record
 from .origin import Origin
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-class Rights(NamedTuple):
+
+class Rights(Record):
     """Who may connect to a unix socket."""
 
     mode: int | None = None
@@ -22,7 +30,7 @@ class Rights(NamedTuple):
     gid: int = -1
 
     @classmethod
-    def of(cls, mode: int | None, owner: str | None) -> "Rights":
+    def of(cls, mode: int | None, owner: str | None) -> Rights:
         """Return the rights for a mode and `USER[:GROUP]`, given by names or numbers that exist."""
         user, _, group = (owner or "").partition(":")
         uid, gid = user_id(user) if user else None, group_id(group) if group else None
@@ -39,7 +47,7 @@ def listen(
     rights: Rights = ANYONE,
     reuse_port: bool = False,
     origin: Origin | None = None,
-) -> socket.socket:
+) -> _socket.socket:
     """Open `address` and listen on it.
 
     A unix socket that nobody answers on is replaced; one that is answered, and a file that is no socket,
@@ -55,25 +63,25 @@ def listen(
         raise LaunchError(_refusal(address, error, origin)) from error
 
 
-def _tcp(address: Address, backlog: int, reuse_port: bool) -> socket.socket:
+def _tcp(address: Address, backlog: int, reuse_port: bool) -> _socket.socket:
     host = address.host or None
     # Bytes: a name given as text loads Python's IDNA tables, 2 ms of every start.
     try:
         name = host.encode("ascii" if host.isascii() else "idna") if host else None
     except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, "no such name is possible") from error
-    found = socket.getaddrinfo(name, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        raise _socket.gaierror(_socket.EAI_NONAME, "no such name is possible") from error
+    found = _socket.getaddrinfo(name, address.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE)
     # Every interface means IPv4 and IPv6 on one socket where the machine has both.
-    if host is None and socket.has_dualstack_ipv6():
-        found = [info for info in found if info[0] == socket.AF_INET6] or found
+    if host is None and _dual_stack():
+        found = [info for info in found if info[0] == _socket.AF_INET6] or found
     family, _, _, _, where = found[0]
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = _socket.socket(family, _socket.SOCK_STREAM)
     try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
         if reuse_port:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0 if host is None else 1)
+            sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEPORT, 1)
+        if family == _socket.AF_INET6:
+            sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0 if host is None else 1)
         sock.bind(where)
         sock.listen(backlog)
     except BaseException:
@@ -82,12 +90,27 @@ def _tcp(address: Address, backlog: int, reuse_port: bool) -> socket.socket:
     return sock
 
 
-def _unix(path: str, backlog: int, rights: Rights) -> socket.socket:
+def _dual_stack() -> bool:
+    """Return whether one socket can serve IPv6 and IPv4 here."""
+    try:
+        sock = _socket.socket(_socket.AF_INET6, _socket.SOCK_STREAM)
+    except OSError:
+        return False
+    try:
+        sock.setsockopt(_socket.IPPROTO_IPV6, _socket.IPV6_V6ONLY, 0)
+    except OSError:
+        return False
+    finally:
+        sock.close()
+    return True
+
+
+def _unix(path: str, backlog: int, rights: Rights) -> _socket.socket:
     abstract = path.startswith("@")
     name = "\0" + path[1:] if abstract else path
     if not abstract:
         _clear_stale(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    sock = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     try:
         # Nobody may connect before mode and owner are right: the file is born with no rights at all.
         before = os.umask(0o777)
@@ -114,7 +137,7 @@ def _clear_stale(path: str) -> None:
         return
     if not stat.S_ISSOCK(kind):
         raise OSError(errno.EEXIST, "is a file that is no socket")
-    probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
     probe.settimeout(1.0)
     try:
         probe.connect(path)
@@ -128,9 +151,9 @@ def _clear_stale(path: str) -> None:
         probe.close()
 
 
-def _inherited(fd: int, backlog: int) -> socket.socket:
-    sock = socket.socket(fileno=os.dup(fd))
-    if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+def _inherited(fd: int, backlog: int) -> _socket.socket:
+    sock = _socket.socket(fileno=os.dup(fd))
+    if not sock.getsockopt(_socket.SOL_SOCKET, _socket.SO_ACCEPTCONN):
         sock.close()
         raise OSError(errno.EINVAL, "is a socket that does not listen")
     sock.listen(backlog)
@@ -150,10 +173,10 @@ def move_to(first: int, fds: Sequence[int]) -> None:
         os.close(fd)
 
 
-def bound_address(sock: socket.socket) -> Address:
+def bound_address(sock: _socket.socket) -> Address:
     """Return what a listening socket is bound to: the real port where 0 was asked for."""
     name = sock.getsockname()
-    if sock.family == socket.AF_UNIX:
+    if sock.family == _socket.AF_UNIX:
         path = os.fsdecode(name)
         return Address("unix", path="@" + path[1:] if path.startswith("\0") else path)
     host = "" if name[0] in ("::", "0.0.0.0") else name[0]
@@ -162,7 +185,7 @@ def bound_address(sock: socket.socket) -> Address:
 
 def _refusal(address: Address, error: OSError, origin: Origin | None) -> Finding:
     code, message, fix = "address-refused", f"cannot listen on {address}: {error.strerror or error}", ""
-    if isinstance(error, socket.gaierror):
+    if isinstance(error, _socket.gaierror):
         code, fix = "address-unknown", "Give the address of one of this machine's interfaces."
     elif error.errno == errno.EADDRINUSE:
         code, message = "address-in-use", f"{address} is in use{_held_by(address)}"

@@ -4,20 +4,25 @@
 (docs/decisions/0002-import-budget.md).
 """
 
+from __future__ import annotations
+
 import _ast
 import _imp
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+
+from .lean import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 
 SUFFIXES = (*_imp.extension_suffixes(), ".py", ".pyc")
 """In the order in which an import tries them. Source: importlib.machinery.FileFinder, Python 3.11 to 3.14."""
 
 
-class ModuleFile(NamedTuple):
+class ModuleFile(Record):
     """Where a module is."""
 
     name: str
@@ -36,7 +41,7 @@ class ModuleFile(NamedTuple):
         return self.file is not None and self.file.endswith(".py")
 
 
-class Doubt(NamedTuple):
+class Doubt(Record):
     """Why something cannot be known without an import: the rest of a sentence about a name."""
 
     reason: str
@@ -87,8 +92,7 @@ class Source:
     def compiles(self) -> bool:
         """Return whether the syntax tree is a program: `return` outside a function parses well."""
         try:
-            with _no_warnings():
-                compile(self.tree, self.file, "exec", dont_inherit=True)
+            _compile(self.tree, self.file)
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
         return True
@@ -275,8 +279,7 @@ def _parse(file: str) -> Source:
     except OSError as error:
         raise Fails("unknown", Doubt(f"is in a file that cannot be read ({error.strerror})", file)) from error
     try:
-        with _no_warnings():
-            tree = compile(text, file, "exec", _ast.PyCF_ONLY_AST, dont_inherit=True)
+        tree = _compile(text, file, _ast.PyCF_ONLY_AST)
     except SyntaxError as error:
         raise Fails("syntax", Doubt(error.msg, file, error.lineno)) from error
     except ValueError as error:
@@ -287,12 +290,11 @@ def _parse(file: str) -> Source:
     return Source(file, text, tree)
 
 
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    """What the compiler warns about is told when the code runs, and must not become an error under -W error."""
+def _compile(code: str | bytes | _ast.Module, file: str, flags: int = 0) -> object:
+    """Compile without warnings: they are told when the code runs, and must not become errors under -W error."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        yield
+        return compile(code, file, "exec", flags, dont_inherit=True)
 
 
 def _reached_by_import(node: _ast.Import | _ast.ImportFrom) -> str:

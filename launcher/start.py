@@ -1,14 +1,19 @@
 """One start, from what was said to exec or to the findings that prevent it."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping
 
-from .errors import Exit, LaunchError
+from .errors import LaunchError
 from .host import Host
+from .lean import TYPE_CHECKING
 from .plan import LaunchPlan, build
 from .registry import read_registry
 from .request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def compile_plan(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> LaunchPlan:
@@ -36,7 +41,7 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
         return 128 + 2
 
 
-def report(error: LaunchError) -> Exit:
+def report(error: LaunchError) -> int:
     """Print every finding, errors first, and return the exit status."""
     for finding in sorted(error.findings, key=lambda finding: finding.severity != "error"):
         print(f"serve: {finding}", file=sys.stderr)

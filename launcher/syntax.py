@@ -6,17 +6,21 @@ succeeds. One thing is taken for granted: a module that is imported, but not rea
 others alone.
 """
 
+from __future__ import annotations
+
 import _ast
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
 from itertools import pairwise
-from typing import NamedTuple
 
 from .bindings import Binding, State, unsure
+from .lean import TYPE_CHECKING, Record
 from .source import Doubt, Fails, Files, ModuleFile, Source, nodes
 from .source import find_module as find_module
 from .toplevel import Module
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 CYCLE_LIMIT = 32
 """Modules to look through for one that imports itself; beyond that, importing is no slower."""
@@ -25,7 +29,7 @@ NEVER = (("typing", "TYPE_CHECKING"), ("typing_extensions", "TYPE_CHECKING"))
 """Names that are False whenever a module runs."""
 
 
-class Answer(NamedTuple):
+class Answer(Record):
     """What can be said about a name without importing its module."""
 
     kind: str
@@ -40,7 +44,7 @@ class Answer(NamedTuple):
     """Missing: which one. `file` and `line` then say who imports it; empty where it is the one asked for."""
 
 
-class SettingsNamed(NamedTuple):
+class SettingsNamed(Record):
     """The settings module that a `manage.py` or `wsgi.py` puts into the environment."""
 
     module: str
@@ -129,7 +133,7 @@ class Reader:
             return None
         return min(named, key=lambda found: (found.form, found.line))
 
-    def _end(self, module: str) -> "tuple[Program, State | Fails]":
+    def _end(self, module: str) -> tuple[Program, State | Fails]:
         if module not in self._ends:
             self._ends[module] = Program.follow(self._files, module)
         return self._ends[module]
@@ -150,7 +154,7 @@ class Program:
         self._cyclic: dict[str, bool] = {}
 
     @classmethod
-    def follow(cls, files: Files, root: str) -> "tuple[Program, State | Fails]":
+    def follow(cls, files: Files, root: str) -> tuple[Program, State | Fails]:
         """Return the names of `root` once it is imported, or why that fails."""
         program = cls(files, root)
         while True:
@@ -240,8 +244,10 @@ class Program:
             while waiting and name not in seen and len(seen) < CYCLE_LIMIT:
                 targets = set(self.files.targets(waiting.pop())) - seen
                 for target in targets:
-                    with suppress(Fails):
+                    try:
                         self.source(target)
+                    except Fails:
+                        pass
                 seen |= targets
                 waiting += sorted(targets)
             self._cyclic[name] = name in seen or bool(waiting)

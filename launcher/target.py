@@ -1,14 +1,20 @@
 """Which settings module, and which callable: read from files, not by importing them."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
 
 from .errors import Exit, Finding, LaunchError, did_you_mean
 from .kinds import module_complaint
+from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin, Setting
 from .project import Project
 from .syntax import Reader
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
 
 VARIABLE = "DJANGO_SETTINGS_MODULE"
 DJANGO = "django.core.wsgi:get_wsgi_application()"
@@ -18,7 +24,7 @@ KINDS_OF_PROFILE = (("dev", "development", "local"), ("prod", "production"))
 """Names that a settings package may give the module of a profile."""
 
 
-class Target(NamedTuple):
+class Target(Record):
     """The callable to serve."""
 
     spec: str
@@ -34,7 +40,7 @@ class Target(NamedTuple):
         return self.spec.partition(":")[2].removesuffix("()")
 
 
-class Search(NamedTuple):
+class Search(Record):
     """Where modules are looked for, and who reads them."""
 
     project: Project

@@ -4,15 +4,18 @@ Everything errs towards not knowing: a name has a known value only where every p
 that value, and is bound for sure, or unbound, only likewise.
 """
 
+from __future__ import annotations
+
 import _ast
-from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
 
 from .bindings import UNREAD, Binding, State, evaluate, join, truth, unsure
+from .lean import TYPE_CHECKING
 from .source import Doubt, Fails, ModuleFile, Source, absolute, nodes, submodules, target_names
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from .syntax import Program
 
 
@@ -23,7 +26,7 @@ Caught = tuple[State, bool]
 class Module:
     """One module while its top level is followed; `state` is what holds after the statement at hand."""
 
-    def __init__(self, program: "Program", found: ModuleFile, source: Source) -> None:
+    def __init__(self, program: Program, found: ModuleFile, source: Source) -> None:
         self.program = program
         self.found = found
         self.source = source

@@ -1,16 +1,20 @@
 """Options into a server's own words, by its rules."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from __future__ import annotations
 
 from .backend import Backend
 from .errors import Exit, Finding, did_you_mean
+from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand, Refusal, Words
 from .options import OPTIONS, Options
 from .origin import Setting
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
-class Translated(NamedTuple):
+
+class Translated(Record):
     """What the rules made of the options."""
 
     parts: tuple[tuple[str, Words], ...]

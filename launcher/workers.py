@@ -1,14 +1,15 @@
 """How many workers `auto` means on this machine."""
 
-from typing import NamedTuple
+from __future__ import annotations
 
 from .host import Host
+from .lean import Record
 
 WORKER_MEMORY = 128 * 2**20
 """What one worker of a Django project is reckoned to need, in bytes."""
 
 
-class Reckoned(NamedTuple):
+class Reckoned(Record):
     """A number of workers, and how it was reached."""
 
     workers: int

@@ -1,12 +1,17 @@
 """gunicorn, with a threaded worker of ours. Facts: gunicorn 27.0.1, held by live tests."""
 
-from collections.abc import Callable
-from typing import Any
+from __future__ import annotations
 
 from ..backend import Backend
 from ..kinds import Mode
+from ..lean import TYPE_CHECKING
 from ..native import Refusal, Words, compute, each, flag, hook, impossible, switch, whole_seconds
 from ..options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
 
 IN_WORKER = "our subclass of gunicorn's threaded worker does it"
 

@@ -1,11 +1,17 @@
 """uWSGI, by the pyuwsgi wheel. Facts: uWSGI 2.0.30, held by live tests."""
 
+from __future__ import annotations
+
 import sys
-from typing import Any
 
 from ..backend import Backend
+from ..lean import TYPE_CHECKING
 from ..native import Refusal, Words, compute, flag, hook, impossible, switch, whole_seconds
 from ..options import Options
+
+if TYPE_CHECKING:
+    from typing import Any
+
 
 NO_TLS = "the pyuwsgi wheel is built without TLS"
 

@@ -1,16 +1,22 @@
 """`serve`: open the sockets, become the server."""
 
+from __future__ import annotations
+
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from typing import NoReturn
 
 from ..address import Address
 from ..errors import Exit, Finding, LaunchError
+from ..lean import TYPE_CHECKING
 from ..native import NativeCommand
 from ..options import Options
 from ..plan import LaunchPlan
 from ..sockets import Rights, bound_address, listen, move_to
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import NoReturn
+
 
 FIRST_DESCRIPTOR = 3
 """Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""

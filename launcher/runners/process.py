@@ -98,7 +98,8 @@ def open_listeners(options: Options, undo: ExitStack) -> list[socket.socket]:
     """
     listeners = []
     for address in options.bind or [Address("fd", fd=number) for number in options.fd]:
-        listener = listen(address, backlog=options.backlog, rights=options.rights, reuse_port=options.reuse_port)
+        opened = listen(address, backlog=options.backlog, rights=options.rights, reuse_port=options.reuse_port)
+        listener = socket.socket(fileno=opened.detach())
         undo.callback(listener.close)
         if address.kind == "fd":
             # `listen` has made a copy. While the original is open, nobody would be refused when we close ours.

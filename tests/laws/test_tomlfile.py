@@ -1,13 +1,18 @@
-"""`locate` knows the line of everything that tomllib reads."""
+"""Both readers of TOML read what tomllib reads, and know the line of everything in it."""
 
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.tomlfile import Key, locate
+from launcher.plain_toml import Key, NotPlain, read_plain
+from launcher.whole_toml import locate
+
+ROOT = Path(__file__).resolve().parents[2]
 
 bare = st.text("abcXYZ019_-", min_size=1, max_size=6)
 keys = bare | st.sampled_from(['"q.r"', "'l # t'", '"\\u0041b"', '""'])
@@ -80,3 +85,79 @@ def test_a_key_is_on_the_line_it_was_written_on(entries: list[tuple[str, str]]) 
     tomllib.loads(text)
     found = locate(text)
     assert {path: found[path] for path in expected} == expected
+
+
+plain_scalars = st.sampled_from(
+    [
+        "1",
+        "-2",
+        "0",
+        "-0",
+        "007",
+        "true",
+        "false",
+        '"a b"',
+        "'c # d'",
+        '""',
+        "''",
+        '"x\\ty"',
+        '"é"',
+        "1_000",
+        "1.5",
+        "truex",
+        "",
+    ]
+)
+plain_values = st.recursive(plain_scalars, lambda values: arrays(values) | inline_tables(values), max_leaves=5)
+plain_keys = bare | st.sampled_from(["a", "b", "-", '"q"', "a.b", ""])
+plain_lines = st.one_of(
+    st.builds(
+        lambda key, value, rest: f"{key} = {value}{rest}",
+        plain_keys,
+        plain_values,
+        st.sampled_from(["", " # c", " x", "\t"]),
+    ),
+    st.builds(lambda parts: f"[{'.'.join(parts)}]", st.lists(plain_keys, min_size=1, max_size=3)),
+    st.sampled_from(
+        [
+            "",
+            "# a = 1",
+            "  # [x]",
+            "[a] # c",
+            "[ a . b ]",
+            "[a",
+            "[[a]]",
+            "\r",
+            "a",
+            "= 1",
+            "a = [1,",
+            "]",
+            "\x00",
+            "\u2028",
+        ]
+    ),
+)
+
+
+@given(
+    st.lists(plain_lines, max_size=8).map("\n".join)
+    | st.text(st.sampled_from("ab=[]{},.\"'#\n 12-\\"), max_size=30)
+    | documents
+)
+def test_what_the_quick_reader_takes_it_reads_as_the_library_does(text: str) -> None:
+    try:
+        data, lines = read_plain(text)
+    except NotPlain:
+        return
+    assert data == tomllib.loads(text)
+    assert lines == locate(text)
+    assert [type(value) for value in data.values()] == [type(value) for value in tomllib.loads(text).values()]
+
+
+@pytest.mark.parametrize(
+    "path", [*ROOT.joinpath("profiles").glob("*.toml"), *ROOT.joinpath("examples").glob("*/profiles/*.toml")], ids=str
+)
+def test_profiles_of_this_project_are_plain(path: Path) -> None:
+    data, lines = read_plain(path.read_text())
+    assert data == tomllib.loads(path.read_text())
+    assert set(paths(data)) == set(lines)

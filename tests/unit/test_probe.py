@@ -88,7 +88,7 @@ class TestSettings:
         assert (answer["wsgi_application"], answer["defined"], answer["django"]) == (None, defined, django)
 
     def test_prints_go_to_stderr(self, probe: Probe) -> None:
-        code = "import os\nprint('one')\nos.system('echo two')\nos.write(1, b'three')\n"
+        code = "import os\nprint('one')\nos.system('echo two')\nos.write(1, b'three\\n')\n"
         probed = probe("settings", settings="conf", spec={"target": ""}, conf=code)
         assert probed.answer
         assert probed.stdout == ""

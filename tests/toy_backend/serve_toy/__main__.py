@@ -106,9 +106,10 @@ def main() -> None:
     application = getattr(importlib.import_module(module), name)
     with selectors.DefaultSelector() as selector:
         for address in flags.bind or [Address("fd", fd=number) for number in flags.fd]:
-            listener = listen(
+            opened = listen(
                 address, backlog=flags.backlog, rights=Rights(flags.socket_mode), reuse_port=flags.reuse_port
             )
+            listener = socket.socket(fileno=opened.detach())
             if address.kind == "unix" and not address.abstract:
                 paths.append(address.path)
             selector.register(Server(listener, application, flags.client_timeout), selectors.EVENT_READ)

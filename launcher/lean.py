@@ -1,0 +1,60 @@
+"""What `typing` gives, as much of it as a start needs at run time, without the 10 ms of importing it.
+
+To a type checker the names below are those of `typing`. At run time `Record` is a small stand-in for
+`NamedTuple`, and the others do nothing. `collections.abc`, `enum` and `re` are avoided for the same reason
+(docs/decisions/0002-import-budget.md); a module that needs them for annotations only imports them under
+`TYPE_CHECKING`, with annotations left as text.
+"""
+
+from __future__ import annotations
+
+__all__ = ["TYPE_CHECKING", "Generic", "Record", "TypeVar", "overload"]
+
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from typing import Generic, TypeVar, overload
+    from typing import NamedTuple as Record
+else:
+    from _operator import itemgetter
+
+    class _RecordType(type):
+        """Give a tuple type one property for each annotation of its class, and the class's values as defaults."""
+
+        def __new__(meta, name, bases, members):
+            cls = type.__new__(meta, name, bases, {"__slots__": (), **members})
+            cls._fields = tuple(cls.__annotations__)
+            cls._field_defaults = {field: members[field] for field in cls._fields if field in members}
+            for place, field in enumerate(cls._fields):
+                setattr(cls, field, property(itemgetter(place)))
+            return cls
+
+    class Record(tuple, metaclass=_RecordType):
+        """A tuple with named fields."""
+
+        def __new__(cls, *values, **named):
+            rest = cls._fields[len(values) :]
+            if rest:
+                known = {**cls._field_defaults, **named}
+                values += tuple(known[field] for field in rest if field in known)
+            if len(values) != len(cls._fields) or (named and not named.keys() <= set(rest)):
+                raise TypeError(f"{cls.__name__} takes {', '.join(cls._fields)}")
+            return tuple.__new__(cls, values)
+
+        def __repr__(self):
+            pairs = zip(self._fields, self, strict=True)
+            return f"{type(self).__name__}({', '.join(f'{field}={value!r}' for field, value in pairs)})"
+
+        def _replace(self, **named):
+            values = [named.pop(field, value) for field, value in zip(self._fields, self, strict=True)]
+            return type(self)(*values, **named)
+
+    class Generic:
+        def __class_getitem__(cls, item):
+            return cls
+
+    def TypeVar(name):
+        return name
+
+    def overload(function):
+        return function

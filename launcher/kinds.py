@@ -273,6 +273,9 @@ class MiddlewareKind(Kind[Layered]):
         module, colon, name = use.partition(":")
         if not colon or not _dotted(module) or not _dotted(name):
             raise BadValue("is not written module:factory")
+        for key, value in options.items():
+            if not _as_json(value):
+                raise BadValue(f"gives {key} a date or a number without bounds; write it as text")
         return Layered(use, options)
 
     def show(self, value: Layered) -> Any:
@@ -286,6 +289,13 @@ class MiddlewareKind(Kind[Layered]):
 def module_complaint(text: str) -> str | None:
     """Complain about text that is no dotted module name."""
     return None if _dotted(text) else "is not a module name such as mysite.settings.prod"
+
+
+def _as_json(value: object) -> bool:
+    """Return whether JSON can carry a TOML value: workers are told of it so."""
+    if isinstance(value, dict | list):
+        return all(map(_as_json, value.values() if isinstance(value, dict) else value))
+    return isinstance(value, str | int) or (isinstance(value, float) and abs(value) < float("inf"))
 
 
 def _dotted(text: str) -> bool:

@@ -1,5 +1,6 @@
 """Laws of the compiler: whatever is thrown at it, it answers with a plan or with findings."""
 
+import json
 import os
 import string
 import tempfile
@@ -42,13 +43,28 @@ likely = st.sampled_from(
         "*",
     ]
 )
-scalars = st.booleans() | st.integers() | st.floats(allow_nan=False) | likely | st.text(max_size=20)
+
+
+class Written(str):
+    """A TOML value as it is written: what JSON has no word for."""
+
+
+written = st.sampled_from(["1979-05-27", "07:32:00", "1979-05-27T07:32:00Z", "inf", "nan", "-inf", "0x1F", "1_000"])
+scalars = (
+    written.map(Written) | st.booleans() | st.integers() | st.floats(allow_nan=False) | likely | st.text(max_size=20)
+)
 values = st.recursive(
     scalars,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=2),
     max_leaves=4,
 )
-profiles = st.dictionaries(names, values, max_size=6)
+layered = st.dictionaries(st.sampled_from(["use", "x", "y"]), values, max_size=3)
+middleware = st.lists(layered | layered.map(lambda entry: {**entry, "use": "app:mw"}), max_size=3)
+profiles = st.builds(
+    lambda table, layers: {**table, **layers},
+    st.dictionaries(names, values, max_size=6),
+    st.just({}) | st.fixed_dictionaries({"middleware": middleware}),
+)
 flag_words = st.sampled_from(
     [option.flag for option in OPTIONS.values()] + ["--no-preload", "--dry-run", "explain", "app:x", "--workers=3"]
 )
@@ -61,12 +77,16 @@ safe_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=
 def toml(value: Any) -> str:
     from launcher.commands.explain import toml_value
 
+    if isinstance(value, Written):
+        return str(value)
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml, value))}]"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{json.dumps(key)} = {toml(item)}" for key, item in value.items()) + "}"
     return toml_value(value)
 
 
 def profile_text(table: dict[str, Any]) -> str:
-    import json
-
     return "".join(f"{json.dumps(key)} = {toml(value)}\n" for key, value in table.items())
 
 
@@ -102,6 +122,26 @@ def test_anything_compiles_or_is_refused(
             document = plain(plan_document(result))
             assert all(isinstance(word, str) for word in document["command"]["argv"])
             assert not any(name.startswith("SERVE_") for name in document["command"]["env_set"])
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=400)
+@given(
+    entry=st.tuples(
+        st.sampled_from(list(OPTIONS)),
+        values | st.lists(likely, max_size=3) | st.sampled_from(["30s", "off", "none", 0, 1, 2.5, "1"]),
+    )
+    | st.tuples(st.just("middleware"), middleware)
+    | st.tuples(st.just("env"), st.dictionaries(st.sampled_from(["A", "b c", ""]), values, max_size=2))
+    | st.tuples(st.just("native"), st.dictionaries(st.sampled_from(SERVERS), profiles, max_size=2)),
+    server=st.sampled_from(SERVERS),
+)
+def test_any_value_of_one_option_compiles_or_is_refused(entry: tuple[str, Any], server: str) -> None:
+    """Alone in its profile, so that nothing else that is wrong keeps the value from the later steps."""
+    with tempfile.TemporaryDirectory() as directory:
+        root = write_tree(Path(directory), {**DJANGO, "profiles/prod.toml": profile_text(dict([entry]))})
+        result = compile_or_findings(root, {"profile": ("prod",), "server": (server,)}, {})
+        if isinstance(result, LaunchPlan):
+            assert json.loads(json.dumps(plain(plan_document(result))))
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)

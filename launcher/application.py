@@ -10,6 +10,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
+from .instance import refresh
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
     from types import ModuleType
@@ -89,6 +91,7 @@ def load(environ: MutableMapping[str, str]) -> WSGIApplication:
 
     Reads `VARIABLE`, sets the umask, sys.path and DJANGO_SETTINGS_MODULE. Raises ApplicationError.
     """
+    refresh(environ)
     spec = read_spec(environ)
     prepare(spec, environ)
     return wrap(load_target(spec), spec)

@@ -27,6 +27,12 @@ def native_words(key: str, value: object) -> Words:
     return tuple(word for item in items for word in (flag, str(item)))
 
 
+BOUND_TO_THE_PROCESS = (
+    "server", "chdir", "bind", "protocol", "socket_mode", "socket_owner", "backlog", "reuse_port", "preload",
+    "user", "group", "pid_file", "process_name", "log_file",
+)  # fmt: skip
+
+
 def no_words(options: Options) -> Words:
     return ()
 
@@ -60,6 +66,8 @@ class Backend(Record):
     """Native names that a person may not use though no option repeats them -> what to use instead."""
     believes_anyone: bool = False
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
+    fixed: tuple[str, ...] = BOUND_TO_THE_PROCESS
+    """Options that a reload cannot change: they belong to the sockets or to the main process."""
     production: bool = True
     """Whether it may serve the public: `server = "auto"` takes no other in production."""
 

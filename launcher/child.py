@@ -5,10 +5,13 @@ Nothing here is on the path of a start whose files speak for themselves.
 
 import json
 import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from .accounts import group_id, user_id
 
 DEADLINE_S = 60.0
 
@@ -20,9 +23,27 @@ def read_settings(module: str, path: Sequence[str]) -> dict[str, Any]:
     return _ask("settings", environ, os.getcwd())
 
 
-def load_application(environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
-    """Load the application as a worker would; `environ` holds LAUNCHER_APPLICATION."""
-    return _ask("application", environ, cwd)
+def load_application(
+    environ: Mapping[str, str], cwd: str, user: str | None = None, group: str | None = None
+) -> dict[str, Any]:
+    """Load the application as a worker would, as the user whom workers become.
+
+    `environ` holds LAUNCHER_APPLICATION.
+    """
+    return _ask("application", environ, cwd, _rights(user, group))
+
+
+def _rights(user: str | None, group: str | None) -> dict[str, Any]:
+    """Return what makes a child another user's: files that the import makes must not be root's."""
+    uid = user_id(user) if user else None
+    gid = group_id(group) if group else None
+    if os.geteuid() != 0 or uid is None or gid is None:
+        return {}
+    try:
+        account = pwd.getpwuid(uid)
+    except KeyError:
+        return {"user": uid, "group": gid, "extra_groups": [gid]}
+    return {"user": uid, "group": gid, "extra_groups": os.getgrouplist(account.pw_name, gid)}
 
 
 def importable(module: str, path: Sequence[str]) -> bool:
@@ -37,12 +58,14 @@ def importable(module: str, path: Sequence[str]) -> bool:
     return done.returncode == 0
 
 
-def _ask(question: str, environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
+def _ask(
+    question: str, environ: Mapping[str, str], cwd: str, rights: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", "launcher.runners.probe", question, "--result-fd", str(write_end)]
     with subprocess.Popen(
         command, cwd=cwd, env=dict(environ), pass_fds=[write_end], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT, **(rights or {}),
     ) as child:  # fmt: skip
         os.close(write_end)
         try:

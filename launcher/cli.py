@@ -9,10 +9,12 @@ import click
 
 from . import __version__
 from .arguments import looks_like_app
+from .draft import meant
 from .errors import Exit, LaunchError
+from .instance import Instance
 from .kinds import Flag
 from .options import OPTIONS, Option
-from .start import compile_plan, report, start, working_directory
+from .start import compile_plan, report, request_of, start, working_directory
 
 Said = Mapping[str, tuple[str, ...]]
 
@@ -68,24 +70,31 @@ def _declared(option: Option[Any]) -> click.Option:
     return click.Option([option.flag, option.name], multiple=True, metavar=option.kind.metavar, help=option.help)
 
 
-def _takes_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command every option; it is called with `said` instead of the single values."""
-    parameters: list[click.Parameter] = [_declared(option) for option in OPTIONS.values() if option.name != "app"]
+def _takes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command these options; it is called with `said` instead of the single values."""
 
-    def with_said(**values: Any) -> Any:
-        said = {}
-        for name in OPTIONS:
-            value = values.pop(name, None)
-            if isinstance(value, bool):
-                said[name] = ("true" if value else "false",)
-            elif value:
-                said[name] = (value,) if isinstance(value, str) else tuple(value)
-        return function(said=said, **values)
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        parameters: list[click.Parameter] = [_declared(OPTIONS[name]) for name in names if name != "app"]
 
-    with_said.__doc__ = function.__doc__
-    with_said.__name__ = function.__name__
-    with_said.__click_params__ = [*parameters, *reversed(getattr(function, "__click_params__", []))][::-1]  # type: ignore[attr-defined]
-    return with_said
+        def with_said(**values: Any) -> Any:
+            said = {}
+            for name in names:
+                value = values.pop(name, None)
+                if isinstance(value, bool):
+                    said[name] = ("true" if value else "false",)
+                elif value:
+                    said[name] = (value,) if isinstance(value, str) else tuple(value)
+            return function(said=said, **values)
+
+        with_said.__doc__ = function.__doc__
+        with_said.__name__ = function.__name__
+        with_said.__click_params__ = [*parameters, *reversed(getattr(function, "__click_params__", []))][::-1]  # type: ignore[attr-defined]
+        return with_said
+
+    return decorate
+
+
+_takes_options = _takes(*OPTIONS)
 
 
 def _format(*forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -124,7 +133,7 @@ def run(environ: Mapping[str, str], said: Said, dry_run: bool) -> int:
         return start(said, environ)
     from .commands.explain import command_line
 
-    click.echo(command_line(compile_plan(said, environ)))
+    click.echo(command_line(compile_plan(request_of(said, environ))))
     return Exit.FINE
 
 
@@ -142,7 +151,7 @@ def explain(environ: Mapping[str, str], said: Said, form: str, option: str | Non
 
     if option is not None and looks_like_app(option):
         said, option = {**said, "app": (option,)}, None
-    click.echo(command.explain(compile_plan(said, environ), form, option))
+    click.echo(command.explain(compile_plan(request_of(said, environ)), form, option))
     return Exit.FINE
 
 
@@ -159,7 +168,7 @@ def check(environ: Mapping[str, str], said: Said, form: str) -> int:
     from .registry import read_registry
 
     try:
-        plan = compile_plan(said, environ)
+        plan = compile_plan(request_of(said, environ))
         findings = run_checks(plan, environ, Host.read(), read_registry(sys.path))
         summary = f"{plan.backend.name}, profile {plan.profile}, {plan.target.spec}: nothing wrong"
     except LaunchError as error:
@@ -172,6 +181,69 @@ def check(environ: Mapping[str, str], said: Said, form: str) -> int:
         if not findings:
             click.echo(summary)
     return Exit.FINDINGS if any(finding.severity == "error" for finding in findings) else Exit.FINE
+
+
+def _running(said: Said, environ: Mapping[str, str]) -> tuple[str, list[Instance]]:
+    """Return the profile that is meant and the servers that run with it."""
+    from . import instance
+
+    project, profile = meant(request_of(said, environ))
+    return profile, instance.find(environ, project, profile)
+
+
+@cli.command(cls=_OptionCommand)
+@_takes("profile", "chdir")
+@_format("text", "json")
+@click.pass_obj
+def status(environ: Mapping[str, str], said: Said, form: str) -> int:
+    """Show what runs with this profile: workers, their age and memory, the last reload."""
+    from .commands.control import the_one
+    from .commands.status import status_document, status_text
+
+    profile, found = _running(said, environ)
+    documents = [status_document(each) for each in found]
+    if form == "json":
+        click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
+    elif documents:
+        click.echo("\n".join(map(status_text, documents)))
+    else:
+        the_one(found, profile, None)
+    return Exit.FINE if documents and all(each["ready"] for each in documents) else Exit.NOT_READY
+
+
+@cli.command("reload", cls=_OptionCommand)
+@_takes("profile", "chdir")
+@click.option("--pid", type=int, help="Which server, where several run with this profile.")
+@click.pass_obj
+def reload_(environ: Mapping[str, str], said: Said, pid: int | None) -> int:
+    """Load new code, settings and profile: proven first, the old code serves on if they are broken."""
+    from .commands import control
+
+    profile, found = _running(said, environ)
+    return control.reload(control.the_one(found, profile, pid))
+
+
+@cli.command(cls=_OptionCommand)
+@_takes("profile", "chdir")
+@click.option("--pid", type=int, help="Which server, where several run with this profile.")
+@click.pass_obj
+def stop(environ: Mapping[str, str], said: Said, pid: int | None) -> int:
+    """Let requests in flight finish, and stop the server."""
+    from .commands import control
+
+    profile, found = _running(said, environ)
+    return control.stop(control.the_one(found, profile, pid))
+
+
+@cli.command(hidden=True)
+@click.argument("directory")
+@click.argument("descriptor", type=int)
+@click.pass_obj
+def prove(environ: Mapping[str, str], directory: str, descriptor: int) -> int:
+    """Say whether a running server may load the code that is on disk now; servers ask this before a reload."""
+    from .commands.prove import prove as run_proof
+
+    return run_proof(directory, descriptor, environ)
 
 
 @cli.command()

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
-from . import layers
 from .accounts import own_group
 from .backend import Backend, version_tuple
 from .consistency import inconsistencies
+from .draft import draft_of
 from .envfile import read_env_file
 from .errors import Exit, Finding, LaunchError
 from .host import Host
@@ -16,14 +15,13 @@ from .jsontext import to_json
 from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand
 from .options import OPTIONS, Options
-from .origin import Layer, Origin, Setting
-from .profiles import Profile, load_chain
-from .project import Project, find_project
+from .origin import Origin, Setting
+from .profiles import Profile
+from .project import Project
 from .registry import BACKENDS, Registry
 from .request import Request
 from .syntax import Reader
 from .target import VARIABLE, Search, Target, choose_settings, find_target
-from .tomlfile import mentions, read_toml
 from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
 
@@ -68,18 +66,9 @@ class LaunchPlan(Record):
         return self.options.settings
 
 
-class _Draft(Record):
-    """Layers found and merged, before anything is decided."""
-
-    project: Project
-    chain: tuple[Profile, ...]
-    merged: layers.Merged
-    findings: tuple[Finding, ...]
-
-
 def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     """Compile. Raises LaunchError with every finding that could be made."""
-    draft = _draft(request)
+    draft = draft_of(request)
     errors = [finding for finding in draft.findings if finding.severity == "error"]
     notes = [finding for finding in draft.findings if finding.severity != "error"]
     settings = dict(draft.merged.settings)
@@ -160,44 +149,6 @@ def _attempt(step: Any, errors: list[Finding]) -> Any:
 
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     return tuple(dict.fromkeys(findings))
-
-
-def _draft(request: Request) -> _Draft:
-    """Find the project, the profile and every layer."""
-    findings: list[Finding] = []
-    flags, problems = layers.from_flags(request.said, request.cwd)
-    findings += problems
-    variables, problems = layers.from_environ(request.environ, request.cwd)
-    findings += problems
-    early = layers.merge([variables, flags])
-    project = find_project(early.settings["chdir"].value or request.cwd, request.cwd)
-    pyproject, problems = _pyproject(project)
-    findings += problems
-    wanted: Setting[Any] = layers.merge([pyproject, variables, flags]).settings["profile"]
-    # `wanted` falls back to the default where a layer's value is bad; the finding is made again below.
-    shipped: list[layers.Values] = []
-    own: list[layers.Values] = []
-    chain = load_chain(wanted.value, project, wanted.origin)
-    for profile in chain:
-        values, problems = layers.from_toml(profile.file, (), profile.layer, project.root)
-        findings += problems
-        (shipped if profile.layer == Layer.SHIPPED else own).append(values)
-    files = [*shipped, pyproject, *own]
-    below = layers.merge(files).settings["bind"].value or ()
-    aliases, problems = layers.from_aliases(request.environ, below)
-    findings += problems
-    merged = layers.merge([*files, aliases, variables, flags])
-    return _Draft(project, chain, merged, (*findings, *merged.findings))
-
-
-def _pyproject(project: Project) -> tuple[layers.Values, list[Finding]]:
-    path = project.file("pyproject.toml")
-    if not os.path.isfile(path) or not mentions(path, "serve"):
-        return {}, []
-    file = read_toml(path, project.shown(path), Layer.PYPROJECT)
-    if "serve" not in (file.data.get("tool") or {}):
-        return {}, []
-    return layers.from_toml(file, ("tool", "serve"), Layer.PYPROJECT, project.root)
 
 
 def _search_path(settings: Mapping[str, Setting[Any]], workdir: str) -> tuple[str, ...]:

@@ -66,7 +66,7 @@ def _add(wanted: str, project: Project, asked: Origin, base: str, below: tuple[s
         return
     shipped = os.path.dirname(path) == shipped_directory()
     layer = Layer.SHIPPED if shipped else Layer.PROFILE
-    name = os.path.basename(path).removesuffix(".toml")
+    name = profile_name(path)
     file = read_toml(path, f"{name}.toml (shipped)" if shipped else project.shown(path), layer)
     where = Origin(layer, file.name, file.line("extends"), "extends")
     for parent in _parents(file, name, shipped, where):
@@ -84,6 +84,11 @@ def _parents(file: TomlFile, name: str, shipped: bool, where: Origin) -> tuple[s
         message = "extends is neither a profile nor a list of profiles"
         raise LaunchError(Finding("wrong-type", message, 'Write extends = "prod".', where, Exit.PROFILE))
     return tuple(names)
+
+
+def profile_name(wanted: str) -> str:
+    """Return the name of a profile given by name or path."""
+    return os.path.basename(wanted).removesuffix(".toml")
 
 
 def is_path(wanted: str) -> bool:

@@ -16,9 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def compile_plan(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> LaunchPlan:
-    """Compile for this machine, here and now. Raises LaunchError."""
-    request = Request(said, environ, working_directory())
+def request_of(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> Request:
+    """Return what was said, here and now."""
+    return Request(said, environ, working_directory())
+
+
+def compile_plan(request: Request) -> LaunchPlan:
+    """Compile for this machine. Raises LaunchError."""
     return build(request, Host.read(), read_registry(sys.path))
 
 
@@ -34,7 +38,8 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
     from .commands.run import run
 
     try:
-        run(compile_plan(said, environ), environ)
+        request = request_of(said, environ)
+        run(compile_plan(request), request)
     except LaunchError as error:
         return report(error)
     except KeyboardInterrupt:

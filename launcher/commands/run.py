@@ -4,26 +4,33 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
+from .. import instance
+from ..accounts import group_id
 from ..address import Address
 from ..errors import Exit, Finding, LaunchError
 from ..lean import TYPE_CHECKING
 from ..native import NativeCommand
 from ..options import Options
 from ..plan import LaunchPlan
+from ..record import plan_facts, request_facts
 from ..sockets import Rights, bound_address, listen, move_to
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from typing import NoReturn
+
+    from ..request import Request
 
 
 FIRST_DESCRIPTOR = 3
 """Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
 
 
-def run(plan: LaunchPlan, environ: Mapping[str, str]) -> NoReturn:
+def run(plan: LaunchPlan, request: Request) -> NoReturn:
     """Replace this process with the server. Raises LaunchError where an address cannot be had."""
+    environ = request.environ
     command = plan.command
     addresses: Sequence[Address] = plan.options.bind or ()
     passing = plan.backend.descriptor is not None or not plan.options.reuse_port
@@ -38,6 +45,7 @@ def run(plan: LaunchPlan, environ: Mapping[str, str]) -> NoReturn:
             env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
     for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):
         print(f"serve: {line}", file=sys.stderr)
+    _record(plan, request, addresses, env)
     sys.stderr.flush()
     try:
         os.chdir(command.cwd)
@@ -45,6 +53,22 @@ def run(plan: LaunchPlan, environ: Mapping[str, str]) -> NoReturn:
     except OSError as error:
         message = f"cannot start {plan.backend.name} in {command.cwd}: {error.strerror}"
         raise LaunchError(Finding("cannot-start", message, status=Exit.SERVER)) from error
+
+
+def _record(plan: LaunchPlan, request: Request, addresses: Sequence[Address], env: dict[str, str]) -> None:
+    """Make the record by which status, reload and stop find the server; without one it runs all the same."""
+    env.pop(instance.VARIABLE, None)
+    facts = {
+        **plan_facts(plan),
+        "addresses": [str(address) for address in addresses],
+        "since": time.time(),
+        "request": request_facts(request, env),
+    }
+    group = group_id(plan.options.group) if plan.options.group and os.getuid() == 0 else None
+    try:
+        env[instance.VARIABLE] = instance.create(request.environ, facts, group)
+    except OSError as error:
+        print(f"serve: status, reload and stop will not find this server: {error}", file=sys.stderr)
 
 
 def _unix_files(options: Options) -> list[Address]:

@@ -1,0 +1,105 @@
+"""`serve reload` and `serve stop`: act on the running server of a profile, and return when it is done."""
+
+import os
+import select
+import signal
+import sys
+import time
+
+from .. import instance
+from ..errors import Exit, Finding, LaunchError
+from ..instance import Instance
+
+LOOK_S = 0.02
+STOP_SLACK_S = 10.0
+"""What a server needs to stop beyond `graceful_timeout`, in seconds."""
+
+
+def the_one(found: list[Instance], profile: str, pid: int | None) -> Instance:
+    """Return the server that is meant. Raises LaunchError (status 6) where there is none, or several."""
+    chosen = [each for each in found if pid is None or each.pid == pid]
+    if len(chosen) == 1:
+        return chosen[0]
+    if not chosen:
+        which = f"with pid {pid}" if pid is not None else "of this project"
+        message = f"no server {which} runs with profile {profile}"
+        fix = "serve status --all lists what runs."
+        raise LaunchError(Finding("not-running", message, fix, status=Exit.NOT_READY))
+    pids = " and ".join(f"{each.pid} ({' '.join(each.facts['addresses'])})" for each in chosen)
+    message = f"{len(chosen)} servers run with profile {profile}: {pids}"
+    raise LaunchError(Finding("several-run", message, "Say which with --pid.", status=Exit.USAGE))
+
+
+def reload(running: Instance) -> int:
+    """Ask for a reload, wait until it is over, and say how it went. Raises LaunchError where it was refused."""
+    path = running.file(instance.RELOAD)
+    before = instance.load(path).get("number") or 0
+    began = time.monotonic()
+    _signal(running, signal.SIGHUP)
+    shown = ""
+    while True:
+        record = instance.load(path)
+        if (record.get("number") or 0) > before:
+            if record.get("phase") != shown:
+                shown = record["phase"]
+                _progress(f"{shown} ...")
+            if record.get("ok") is not None:
+                break
+        if instance.read(running.directory) is None:
+            raise LaunchError(Finding("died", f"the server (pid {running.pid}) ended during the reload", status=6))
+        time.sleep(LOOK_S)
+    _progress("")
+    if not record["ok"]:
+        message = f"the reload was refused, and the old code goes on serving: {record['reason']}"
+        raise LaunchError(Finding("reload-refused", message, status=Exit.TARGET))
+    words = [f"{name} = {value}" for name, value in record.get("changed", {}).items()]
+    print(
+        f"reloaded in {time.monotonic() - began:.1f} s: generation {record['generation']}"
+        + (f", {', '.join(words)}" if words else "")
+    )
+    return Exit.FINE
+
+
+def stop(running: Instance) -> int:
+    """Tell a server to stop, wait until it has, and say how long that took. Raises LaunchError where it does not."""
+    began = time.monotonic()
+    limit = _graceful_s(running) + STOP_SLACK_S
+    process = os.pidfd_open(running.pid)
+    try:
+        _signal(running, signal.SIGTERM)
+        _progress("finishing what is in flight ...")
+        ended, _, _ = select.select([process], [], [], limit)
+    finally:
+        os.close(process)
+    _progress("")
+    if not ended:
+        message = f"the server (pid {running.pid}) did not stop within {limit:.0f} s"
+        raise LaunchError(Finding("not-stopped", message, f"kill -KILL {running.pid} ends it at once.", status=6))
+    instance.remove(running.directory)
+    print(f"stopped in {time.monotonic() - began:.1f} s")
+    return Exit.FINE
+
+
+def _graceful_s(running: Instance) -> float:
+    from ..measures import Duration
+
+    kind = Duration()
+    shown = [running.facts["options"].get(name) for name in ("graceful_timeout", "drain_delay")]
+    return sum(kind.from_toml(value) for value in shown if value is not None) or 30.0
+
+
+def _signal(running: Instance, number: int) -> None:
+    try:
+        os.kill(running.pid, number)
+    except PermissionError:
+        message = f"the server (pid {running.pid}) belongs to another user"
+        raise LaunchError(Finding("not-permitted", message, "Say it as that user, or as root.", status=6)) from None
+    except ProcessLookupError:
+        raise LaunchError(Finding("not-running", f"the server (pid {running.pid}) has ended", status=6)) from None
+
+
+def _progress(words: str) -> None:
+    """Show where things are, on a terminal only."""
+    if sys.stderr.isatty():
+        sys.stderr.write(f"\r\x1b[K{words}")
+        sys.stderr.flush()

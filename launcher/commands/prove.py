@@ -1,0 +1,85 @@
+"""`serve prove DIRECTORY FD`: whether a running server may load the code that is on disk now.
+
+A server's main process starts it before a reload (launcher.runners.reload). The request of the start is compiled
+anew, compared with what runs, and the application is loaded as a worker would, all in throw-away processes. One JSON
+object goes to the descriptor; the user's traceback goes to standard error, where the server's messages go.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from .. import instance
+from ..child import load_application
+from ..errors import Exit, LaunchError
+from ..host import Host
+from ..instance import Instance
+from ..plan import LaunchPlan, build
+from ..record import plan_facts
+from ..registry import read_registry
+from ..request import Request
+
+RUN_TIME = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+"""Variables that belong to the process and not to the plan."""
+
+
+def prove(directory: str, descriptor: int, environ: Mapping[str, str]) -> int:
+    """Write the verdict, and return an exit status."""
+    os.set_inheritable(descriptor, False)
+    verdict = _verdict(instance.read(directory), environ)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as answer:
+        json.dump({"argv": (), "drop": (), **verdict}, answer)
+    return Exit.FINE if verdict["ok"] else Exit.FINDINGS
+
+
+def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, Any]:
+    if running is None:
+        return {"ok": False, "reason": "the record of this server is gone, so that nothing can be compared with it"}
+    request = request_of(running, environ)
+    try:
+        plan = build(request, Host.read(), read_registry(sys.path))
+    except LaunchError as error:
+        print(f"serve: {error}", file=sys.stderr)
+        return {"ok": False, "reason": _one_line(str(error.findings[0]))}
+    record = plan_facts(plan)
+    changed = {name: value for name, value in record["options"].items() if running.facts["options"].get(name) != value}
+    if record["native"] != running.facts["native"]:
+        changed[f"native.{plan.backend.name}"] = record["native"]
+    if fixed := fixed_options(plan, running, changed):
+        return {"ok": False, "reason": f"a reload cannot change {', '.join(fixed)}: restart the server"}
+    new = plan.command.environment(request.environ)
+    answer = load_application(new, plan.command.cwd, plan.options.user, plan.options.group)
+    if not answer.get("ok"):
+        print(answer.get("traceback") or "", file=sys.stderr)
+        return {"ok": False, "reason": _one_line(str(answer.get("message")))}
+    ours = (*RUN_TIME, *(name for name in environ if name.startswith("LAUNCHER_") and name not in new))
+    return {
+        "ok": True,
+        "changed": changed,
+        "argv": plan.command.argv,
+        "set": {name: value for name, value in new.items() if name not in ours and environ.get(name) != value},
+        "drop": [name for name in environ if name not in ours and name not in new],
+        "record": record,
+    }
+
+
+def request_of(running: Instance, environ: Mapping[str, str]) -> Request:
+    """Return the request of the start; `environ` is the server's, from which the start's is made again."""
+    said = running.facts["request"]
+    kept = {name: value for name, value in environ.items() if name not in said["added"]}
+    flags = {name: tuple(texts) for name, texts in said["said"].items()}
+    return Request(flags, {**kept, **said["replaced"]}, said["cwd"])
+
+
+def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any]) -> list[str]:
+    """Return what has changed and only a restart brings."""
+    if plan.backend.name != running.facts["server"]:
+        return ["server"]
+    fixed = [name for name in changed if name in plan.backend.fixed or name.startswith("native.")]
+    return fixed if plan.project.root == running.facts["project"] else ["chdir", *fixed]
+
+
+def _one_line(message: str) -> str:
+    return message.removeprefix("serve: ").strip().split("\n")[0]

@@ -1,0 +1,214 @@
+"""The record of a running server: a private directory that says what runs, and how its last reload went.
+
+`serve` makes it just before exec and names it to the server in `VARIABLE`; the server's hooks keep it true;
+`serve status`, `reload` and `stop` read it. It is on the path of every start, so that nothing here may be dear.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from .jsontext import to_json
+from .lean import TYPE_CHECKING, Record
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, MutableMapping
+    from typing import Any
+
+
+VARIABLE = "LAUNCHER_INSTANCE"
+"""Environment variable of the server that names the directory."""
+
+RECORD = "instance.json"
+"""What `serve` started, and from which request."""
+RELOAD = "reload.json"
+"""The last reload: `number`, `phase`, `ok` (null while it lasts), `reason`, `generation`, `since`, `until`."""
+ENVIRONMENT = "environment.json"
+"""What reloads changed in the environment that workers load the application from: `set` and `drop`."""
+BOARD = "workers"
+"""The workers (launcher.board)."""
+
+
+class Instance(Record):
+    """One server that runs."""
+
+    directory: str
+    pid: int
+    """Of the main process."""
+    facts: Mapping[str, Any]
+    """What `RECORD` holds."""
+
+    def file(self, name: str) -> str:
+        return os.path.join(self.directory, name)
+
+
+def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | None = None) -> str:
+    """Make the record of the server that this process is about to become, and return its directory.
+
+    `facts` name at least `project` and `profile`. Where `group` is given its members may enter, since workers that
+    run as another user write there too. Raises OSError where no place is private and writable.
+    """
+    base = _base(environ)
+    directory = os.path.join(base, f"{_stem(facts)}-{os.getpid()}")
+    remove(directory)
+    os.mkdir(directory, 0o700)
+    if group is not None:
+        os.chown(directory, -1, group)
+        os.chmod(directory, 0o770)
+    write(os.path.join(directory, RECORD), {**facts, "pid": os.getpid(), "started": started(os.getpid())})
+    return directory
+
+
+def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instance]:
+    """Return the servers that run for a profile of a project, the oldest first, and remove the records of dead ones."""
+    found = []
+    for base in _bases(environ):
+        for directory in _directories(base, _stem({"project": project, "profile": profile})):
+            instance = read(directory)
+            if instance is None:
+                if _trusted(directory) is not None:
+                    remove(directory)
+            elif (instance.facts.get("project"), instance.facts.get("profile")) == (project, profile):
+                found.append(instance)
+    return sorted(found, key=lambda instance: instance.facts.get("since") or 0)
+
+
+def read(directory: str) -> Instance | None:
+    """Return what runs, or None where nothing does any more, or where somebody else may have written the record."""
+    owner = _trusted(directory)
+    facts = load(os.path.join(directory, RECORD))
+    pid, ticks = facts.get("pid"), facts.get("started")
+    if owner is None or not isinstance(pid, int) or ticks is None or started(pid) != ticks:
+        return None
+    try:
+        # Whoever wrote it must be root or run the server: root would otherwise signal whomever a stranger names.
+        if owner not in (0, os.stat(f"/proc/{pid}").st_uid):
+            return None
+    except OSError:
+        return None
+    return Instance(directory, pid, facts)
+
+
+def started(pid: int) -> int | None:
+    """Return when a process began, in clock ticks since boot; exec keeps it. None where there is none, or a zombie.
+
+    Source: proc_pid_stat(5), fields 3 and 22.
+    """
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+    except OSError:
+        return None
+    return None if fields[0] in (b"Z", b"X") else int(fields[19])
+
+
+def load(path: str) -> Mapping[str, Any]:
+    """Return what a file of the record holds; nothing where it is missing or no JSON object."""
+    import json  # not on the path of a start
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            value = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def write(path: str, values: Mapping[str, Any]) -> None:
+    """Put a file of the record into its place all at once. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        os.write(descriptor, to_json(dict(values)).encode("utf-8", "surrogateescape"))
+    finally:
+        os.close(descriptor)
+    os.rename(temporary, path)
+
+
+def renew(directory: str, facts: Mapping[str, Any]) -> None:
+    """Write into a record what a reload changed in it."""
+    path = os.path.join(directory, RECORD)
+    write(path, {**load(path), **facts})
+
+
+def refresh(environ: MutableMapping[str, str]) -> None:
+    """Bring an environment up to date with the reloads there were since it was made: a worker does so before it loads.
+
+    A server whose main process cannot change its own environment (uWSGI) brings new settings to new workers so.
+    """
+    if directory := environ.get(VARIABLE):
+        changed = load(os.path.join(directory, ENVIRONMENT))
+        for name in changed.get("drop", ()):
+            environ.pop(name, None)
+        environ.update(changed.get("set", {}))
+
+
+def remove(directory: str) -> None:
+    """Remove a record, as far as it is there and ours."""
+    try:
+        for name in os.listdir(directory):
+            os.unlink(os.path.join(directory, name))
+        os.rmdir(directory)
+    except OSError:
+        pass
+
+
+def _stem(facts: Mapping[str, Any]) -> str:
+    from binascii import crc32
+
+    name = "\0".join((facts["project"], facts["profile"]))
+    return f"serve-{crc32(name.encode('utf-8', 'surrogateescape')):08x}"
+
+
+def _base(environ: Mapping[str, str]) -> str:
+    """Return where records are made: systemd's directory for the service, the user's, or a private temporary one."""
+    base = next(_bases(environ))
+    if base in _service_directories(environ):
+        return base
+    try:
+        os.mkdir(base, 0o711)  # members of an instance's group pass through
+    except FileExistsError:
+        pass
+    found = os.lstat(base)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise PermissionError(f"{base} is not private")
+    return base
+
+
+def _bases(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield where records may be, the best place for a new one first."""
+    yield from _service_directories(environ)
+    if environ.get("XDG_RUNTIME_DIR"):
+        yield os.path.join(environ["XDG_RUNTIME_DIR"], "serve")
+    yield os.path.join(environ.get("TMPDIR") or "/tmp", f"serve-{os.getuid()}")
+    # Of services, whose runtime directories are not named to a person's shell.
+    yield from (os.path.join("/run", name) for name in _listed("/run"))
+
+
+def _service_directories(environ: Mapping[str, str]) -> list[str]:
+    """Return what RuntimeDirectory= made. Source: systemd.exec(5)."""
+    return [path for path in environ.get("RUNTIME_DIRECTORY", "").split(":") if path]
+
+
+def _directories(base: str, stem: str) -> list[str]:
+    return [os.path.join(base, name) for name in _listed(base) if name.startswith(stem + "-")]
+
+
+def _listed(directory: str) -> list[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except OSError:
+        return []
+
+
+def _trusted(directory: str) -> int | None:
+    """Return the owner of a record that this user may believe: his own or root's; root believes everyone's."""
+    try:
+        found = os.lstat(directory), os.lstat(os.path.join(directory, RECORD))
+    except OSError:
+        return None
+    if not stat.S_ISDIR(found[0].st_mode) or not stat.S_ISREG(found[1].st_mode):
+        return None
+    owner = found[1].st_uid
+    return owner if owner in (0, os.getuid()) or os.getuid() == 0 else None

@@ -1,0 +1,162 @@
+"""A reload, as the main process of a server sees it: the new code is proven in a throw-away process first.
+
+The main process must neither import the project nor wait. It begins a `Reload`, goes on, asks for the `verdict` when
+the descriptor has become readable, replaces its workers, and says how it ended. `serve reload` and systemd hear of
+every step.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any, NamedTuple
+
+from .. import instance
+from ..systemd import notify
+
+PROVING, REPLACING, DONE = "proving", "replacing", "done"
+
+
+class Verdict(NamedTuple):
+    """What a proof found; `launcher.commands.prove` writes it."""
+
+    ok: bool
+    reason: str = ""
+    """One line: why not."""
+    changed: Mapping[str, Any] = {}
+    """Option -> its new value, of those that are not as they were."""
+    argv: tuple[str, ...] = ()
+    """The native command as it is now, with addresses in it and not descriptors."""
+    set: Mapping[str, str] = {}
+    """Variables that a server started now would have, and this process has otherwise or not at all."""
+    drop: tuple[str, ...] = ()
+    """Variables that it would not have."""
+    record: Mapping[str, Any] = {}
+    """What is to stand in the server's record when the reload has succeeded."""
+
+    def apply(self, environ: MutableMapping[str, str]) -> None:
+        """Change an environment as the verdict says."""
+        for name in self.drop:
+            environ.pop(name, None)
+        environ.update(self.set)
+
+
+class Reload:
+    """One reload, from the signal that asked for it to its end."""
+
+    def __init__(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
+        """Begin to prove. `directory` has the record of the server, None without one: then there is nothing to prove.
+
+        `generation` is that of the workers to come, `environ` may name NOTIFY_SOCKET.
+        """
+        self.generation = generation
+        self.verdict: Verdict | None = None
+        self._directory = directory
+        self._environ = environ
+        self._since = time.time()
+        self._said = b""
+        self._before: Mapping[str, Any] | None = None
+        self._number = 1
+        if directory is not None:
+            self._number += int(instance.load(os.path.join(directory, instance.RELOAD)).get("number") or 0)
+        self._write(PROVING)
+        # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
+        stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code")
+        self._reader, self._process = _prove(directory or "")
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def poll(self) -> Verdict | None:
+        """Return the verdict; None while there is none."""
+        if self.verdict is None:
+            try:
+                while said := os.read(self._reader, 65536):
+                    self._said += said
+            except BlockingIOError:
+                return None
+            os.close(self._reader)
+            self._process.wait()  # a parent that reaps all its children may have been quicker; Popen takes that well
+            self.verdict = _read(self._said)
+        return self.verdict
+
+    def replacing(self) -> None:
+        """Note that the new code is good, and that workers which load it are about to start.
+
+        From now on workers load the application from the changed environment (`instance.refresh`).
+        """
+        if self._directory and self.verdict:
+            path = os.path.join(self._directory, instance.ENVIRONMENT)
+            self._before = instance.load(path)
+            drop = {*self._before.get("drop", ()), *self.verdict.drop} - self.verdict.set.keys()
+            kept = {name: text for name, text in self._before.get("set", {}).items() if name not in drop}
+            instance.write(path, {"set": {**kept, **self.verdict.set}, "drop": sorted(drop)})
+        self._write(REPLACING)
+        self._tell("STATUS=replacing the workers")
+
+    def end(self, reason: str = "") -> None:
+        """Note how it ended: well, or for a reason (one line) with the old workers still serving."""
+        if self._directory and self.verdict and self.verdict.ok:
+            if not reason:
+                instance.renew(self._directory, self.verdict.record)
+            elif self._before is not None:
+                instance.write(os.path.join(self._directory, instance.ENVIRONMENT), self._before)
+        self._write(DONE, not reason, reason)
+        self._tell("READY=1", f"STATUS=reload refused: {reason}" if reason else f"STATUS=generation {self.generation}")
+
+    def stop(self) -> None:
+        """Give up: the server stops."""
+        if self.verdict is None:
+            try:
+                os.killpg(self._process.pid, signal.SIGKILL)
+            except OSError:
+                pass
+            os.close(self._reader)
+            self._process.wait()
+        self._write(DONE, False, "the server was stopped meanwhile")
+
+    def _write(self, phase: str, ok: bool | None = None, reason: str = "") -> None:
+        if self._directory is None:
+            return
+        values: dict[str, Any] = {"number": self._number, "phase": phase, "ok": ok, "reason": reason}
+        values |= {"generation": self.generation, "since": self._since, "until": time.time() if phase == DONE else None}
+        if self.verdict is not None:
+            values["changed"] = dict(self.verdict.changed)
+        try:
+            instance.write(os.path.join(self._directory, instance.RELOAD), values)
+        except OSError:
+            pass  # whoever waits for it sees that the record is gone
+
+    def _tell(self, *lines: str) -> None:
+        try:
+            notify(*lines, environ=self._environ)
+        except OSError:
+            pass  # a reload does not fail because nobody listened
+
+
+def _prove(directory: str) -> tuple[int, "subprocess.Popen[bytes]"]:
+    """Start the proof; return where its verdict can be read, without waiting."""
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "launcher", "prove", directory, str(writer)],
+            stdin=subprocess.DEVNULL,
+            pass_fds=[writer],
+            start_new_session=True,
+        )
+    finally:
+        os.close(writer)
+    return reader, process
+
+
+def _read(said: bytes) -> Verdict:
+    try:
+        values = json.loads(said)
+        return Verdict(**{**values, "argv": tuple(values["argv"]), "drop": tuple(values["drop"])})
+    except (ValueError, TypeError, KeyError):
+        return Verdict(False, "the process that was to prove the new code ended without a word")

@@ -10,7 +10,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
-from .instance import refresh
+from .instance import draining_file, refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -71,6 +71,9 @@ class Spec(NamedTuple):
     """Bytes."""
     access_log: str | None = None
     """A file, or `-` for stdout."""
+    warmup: Sequence[str] = ()
+    """Paths to be asked for before the worker is ready."""
+    ready_path: str = ""
     validate: bool = False
     """Whether wsgiref.validate watches the target."""
 
@@ -141,7 +144,7 @@ def load_target(spec: Spec) -> WSGIApplication:
 
 
 def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
-    """Put the layers around the target: proxies, access log, limits, prefix, the user's own, validator.
+    """Put the layers around the target: readiness, proxies, access log, limits, prefix, the user's own, validator.
 
     Raises ApplicationError.
     """
@@ -151,6 +154,10 @@ def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
         app = validator(app)
     for entry in reversed(spec.middleware):
         app = _apply_middleware(app, entry, spec)
+    if spec.warmup:
+        from .warmup import warm_up
+
+        warm_up(app, spec.warmup, spec)
     try:
         return _own_layers(app, spec)
     except ValueError as error:
@@ -178,6 +185,10 @@ def _own_layers(app: WSGIApplication, spec: Spec) -> WSGIApplication:
         from .middleware.proxies import trust_proxies
 
         app = trust_proxies(app, spec.trusted_proxies, tls=spec.tls)
+    if spec.ready_path:
+        from .middleware.ready import tell_readiness
+
+        app = tell_readiness(app, spec.ready_path, draining_file(os.environ))
     return app
 
 

@@ -116,6 +116,7 @@ RUNNER_RULES: Mapping[str, Rule] = {
     "request_timeout": impossible("it has no limit on the time a request takes"),
     "worker_timeout": impossible("nothing watches its only process; a supervisor such as systemd can"),
     "graceful_timeout": flag("--graceful-timeout"),
+    "drain_delay": flag("--drain-delay"),
     "keepalive": flag("--keepalive"),
     "client_timeout": flag("--client-timeout"),
     "max_requests": impossible(NEVER_REPLACED),

@@ -28,6 +28,8 @@ ENVIRONMENT = "environment.json"
 """What reloads changed in the environment that workers load the application from: `set` and `drop`."""
 BOARD = "workers"
 """The workers (launcher.board)."""
+DRAINING = "draining"
+"""Exists once the server was told to stop."""
 
 
 class Instance(Record):
@@ -142,6 +144,21 @@ def refresh(environ: MutableMapping[str, str]) -> None:
         for name in changed.get("drop", ()):
             environ.pop(name, None)
         environ.update(changed.get("set", {}))
+
+
+def draining_file(environ: Mapping[str, str]) -> str:
+    """Return the path whose existence says that the server is to stop; empty without a record."""
+    directory = environ.get(VARIABLE)
+    return os.path.join(directory, DRAINING) if directory else ""
+
+
+def drain(environ: Mapping[str, str]) -> None:
+    """Say that the server is to stop: its ready_path answers 503 from now on."""
+    if path := draining_file(environ):
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError:
+            pass  # the record is gone, and with it whoever looked there
 
 
 def remove(directory: str) -> None:

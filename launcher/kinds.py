@@ -291,6 +291,13 @@ def module_complaint(text: str) -> str | None:
     return None if _dotted(text) else "is not a module name such as mysite.settings.prod"
 
 
+def path_complaint(text: str) -> str | None:
+    """Complain about text that is no path of a URL."""
+    if text.startswith("/") and text.isascii() and not any(character.isspace() for character in text):
+        return None
+    return "is not a path such as /health/"
+
+
 def _as_json(value: object) -> bool:
     """Return whether JSON can carry a TOML value: workers are told of it so."""
     if isinstance(value, dict | list):

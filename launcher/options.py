@@ -17,6 +17,7 @@ from .kinds import (
     Table,
     Text,
     module_complaint,
+    path_complaint,
 )  # fmt: skip
 from .lean import TYPE_CHECKING, Generic, TypeVar, overload
 from .measures import Duration, Size
@@ -123,6 +124,14 @@ class Options:
         Flag(), "Check every request and answer against PEP 3333 with wsgiref's validator.",
         group="application", default=False, supplied=IN_WORKERS,
     )  # fmt: skip
+    warmup = Option(
+        ListOf(Text("PATH", path_complaint)), "Paths that a worker asks itself for before it counts as ready.",
+        group="application", default=(), supplied=IN_WORKERS,
+    )  # fmt: skip
+    ready_path = Option(
+        Text("PATH", path_complaint), "Path that answers 200 while the server takes requests, and 503 once it drains.",
+        group="application", supplied=IN_WORKERS,
+    )  # fmt: skip
     chdir = Option(
         Path(), "Directory to work in; the project is looked for from there upwards.",
         group="application", supplied=BEFORE,
@@ -198,6 +207,10 @@ class Options:
     )  # fmt: skip
     graceful_timeout = Option(
         Duration(), "Time that requests in flight have to finish when the server stops.",
+        group="timeouts",
+    )  # fmt: skip
+    drain_delay = Option(
+        Duration(), "Time a server that was told to stop goes on serving, while balancers learn that it is to go.",
         group="timeouts",
     )  # fmt: skip
     keepalive = Option(

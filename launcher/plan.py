@@ -268,6 +268,8 @@ def _application(
         "tls": bool(options.tls_cert) if trusted is not None else None,
         "max_body_size": options.max_body_size,
         "access_log": None if options.access_log in (None, "off") else options.access_log,
+        "warmup": list(options.warmup or ()),
+        "ready_path": options.ready_path,
         "validate": options.validate,
     }
     empty: tuple[object, ...] = (None, False, "", [], 0)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 
 IN_WORKER = "our subclass of gunicorn's threaded worker does it"
+IN_MASTER = "our subclass of gunicorn's arbiter does it"
 
 
 def _at_most(limit: int) -> Callable[[Any, Options], None]:
@@ -114,6 +115,7 @@ BACKEND = Backend(
         "request_timeout": impossible("a thread cannot be stopped, and --timeout only notices a dead worker"),
         "worker_timeout": flag("--timeout", "-t").only(whole_seconds),
         "graceful_timeout": flag("--graceful-timeout").only(whole_seconds),
+        "drain_delay": hook("drain_delay", IN_MASTER),
         "keepalive": flag("--keep-alive", "keepalive").only(whole_seconds),
         "client_timeout": hook("client_timeout", IN_WORKER),
         "max_requests": flag("--max-requests"),

@@ -128,6 +128,7 @@ BACKEND = Backend(
         "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
         "worker_timeout": impossible("its master only notices workers that are gone"),
         "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
+        "drain_delay": impossible("its master stops at once, and knows no time before that"),
         "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive"),
         "client_timeout": flag("--socket-timeout", "--http-timeout").only(whole_seconds),
         "max_requests": flag("--max-requests", "-R"),

@@ -42,6 +42,13 @@ def served(project: Path, *argv: str) -> Iterator[tuple["subprocess.Popen[str]",
             log.close()
 
 
+def save(path: Path, text: str) -> None:
+    """Put a file into its place all at once: a worker that starts at that moment reads the old text or the new."""
+    whole = path.with_suffix(".new")
+    whole.write_text(text)
+    whole.replace(path)
+
+
 def port_of(log: Path, child: "subprocess.Popen[str]") -> int:
     end = time.monotonic() + DEADLINE_S
     while time.monotonic() < end and child.poll() is None:
@@ -89,7 +96,7 @@ def test_the_servers_own_reload_serves_an_edited_setting(server: str, found: str
     )
     with served(project, "--profile", "prod", "--server", server) as (child, port):
         eventually(port, "/mail/", "first@example.com")
-        settings.write_text(text + '\nDEFAULT_FROM_EMAIL = "second@example.com"\n')
+        save(settings, text + '\nDEFAULT_FROM_EMAIL = "second@example.com"\n')
         os.kill(child.pid, signal.SIGHUP)
         eventually(port, "/mail/", "second@example.com")
         assert "mysite.settings.prod" in get(port, "/whoami/")[1]

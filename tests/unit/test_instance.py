@@ -1,0 +1,93 @@
+"""launcher.instance: records of servers that run, and of those that are gone."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from launcher import instance
+
+FACTS: Mapping[str, object] = {"project": "/srv/shop", "profile": "prod", "server": "waitress", "since": 1.0}
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    return {"TMPDIR": str(tmp_path)}
+
+
+def test_a_record_is_private_and_found_by_project_and_profile(environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS)
+    assert os.stat(directory).st_mode & 0o777 == 0o700
+    assert os.stat(os.path.join(directory, instance.RECORD)).st_mode & 0o777 == 0o600
+    (found,) = instance.find(environ, "/srv/shop", "prod")
+    assert (found.directory, found.pid, found.facts["server"]) == (directory, os.getpid(), "waitress")
+    assert instance.find(environ, "/srv/shop", "dev") == []
+    assert instance.find(environ, "/srv/other", "prod") == []
+    instance.remove(directory)
+    assert instance.find(environ, "/srv/shop", "prod") == []
+    assert not os.path.exists(directory)
+
+
+def test_a_services_own_directory_comes_before_the_users(environ: dict[str, str], tmp_path: Path) -> None:
+    runtime, user = tmp_path / "run", tmp_path / "user"
+    runtime.mkdir()
+    user.mkdir()
+    here = {**environ, "XDG_RUNTIME_DIR": str(user)}
+    assert instance.create(here, FACTS).startswith(str(user / "serve"))
+    assert instance.create({**here, "RUNTIME_DIRECTORY": f"{runtime}:/elsewhere"}, FACTS).startswith(str(runtime))
+    assert len(instance.find({**here, "RUNTIME_DIRECTORY": str(runtime)}, "/srv/shop", "prod")) == 2
+
+
+def test_the_record_of_a_dead_process_is_removed(environ: dict[str, str]) -> None:
+    code = f"from launcher import instance; print(instance.create({environ!r}, {dict(FACTS)!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    directory = done.stdout.strip()
+    assert os.path.isdir(directory)
+    assert instance.find(environ, "/srv/shop", "prod") == []
+    assert not os.path.exists(directory)
+
+
+def test_a_pid_that_was_used_again_is_no_server(environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS)
+    instance.renew(directory, {"started": 1})
+    assert instance.find(environ, "/srv/shop", "prod") == []
+
+
+def test_a_directory_that_others_may_write_is_refused(environ: dict[str, str], tmp_path: Path) -> None:
+    base = tmp_path / f"serve-{os.getuid()}"
+    base.mkdir()
+    base.chmod(0o777)
+    with pytest.raises(PermissionError, match="is not private"):
+        instance.create(environ, FACTS)
+    base.rmdir()
+    base.symlink_to(tmp_path)
+    with pytest.raises(PermissionError, match="is not private"):
+        instance.create(environ, FACTS)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can make a file another's")
+def test_a_record_is_believed_only_if_root_or_the_servers_user_wrote_it(environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS)
+    os.chown(os.path.join(directory, instance.RECORD), 12345, -1)
+    assert instance.read(directory) is None
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"pid": "x"}', "\0"])
+def test_a_broken_record_is_no_server(text: str, environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS)
+    Path(directory, instance.RECORD).write_text(text)
+    assert instance.read(directory) is None
+
+
+def test_what_reloads_changed_reaches_the_environment_of_workers(environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS)
+    own = {instance.VARIABLE: directory, "KEPT": "1", "GONE": "1", "OTHER": "old"}
+    instance.refresh(own)
+    assert own["OTHER"] == "old"
+    instance.write(os.path.join(directory, instance.ENVIRONMENT), {"set": {"OTHER": "new"}, "drop": ["GONE"]})
+    instance.refresh(own)
+    assert own == {instance.VARIABLE: directory, "KEPT": "1", "OTHER": "new"}
+    instance.remove(directory)

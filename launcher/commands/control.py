@@ -11,6 +11,8 @@ from ..errors import Exit, Finding, LaunchError
 from ..instance import Instance
 
 LOOK_S = 0.02
+HEARD_S = 20.0
+"""Within this time a server that is alive has begun a reload, in seconds."""
 STOP_SLACK_S = 10.0
 """What a server needs to stop beyond `graceful_timeout`, in seconds."""
 
@@ -45,6 +47,9 @@ def reload(running: Instance) -> int:
                 _progress(f"{shown} ...")
             if record.get("ok") is not None:
                 break
+        elif time.monotonic() - began > HEARD_S:
+            message = f"the server (pid {running.pid}) did not begin a reload within {HEARD_S:.0f} s"
+            raise LaunchError(Finding("not-heard", message, "Its log may say why.", status=Exit.NOT_READY))
         if instance.read(running.directory) is None:
             raise LaunchError(Finding("died", f"the server (pid {running.pid}) ended during the reload", status=6))
         time.sleep(LOOK_S)

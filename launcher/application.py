@@ -140,6 +140,9 @@ def load_target(spec: Spec) -> WSGIApplication:
         from . import guard
 
         guard.check(spec, module)
+        if spec.production:
+            # Django imports views with the first request: broken ones are to stop a start or a reload, not visitors.
+            run(Step("the URLs cannot be imported", "", spec), guard.import_urls)
     return cast("WSGIApplication", found)
 
 

@@ -213,7 +213,7 @@ def merge(layers: Iterable[Values]) -> Merged:
 def _over(below: Setting[Any] | None, above: Setting[Any]) -> Setting[Any]:
     if below is None:
         return above
-    return above._replace(shadowed=(below._replace(shadowed=()), *below.shadowed))
+    return Setting(above.value, above.origin, (Setting(below.value, below.origin), *below.shadowed))
 
 
 def _gather(name: str, settings: Mapping[str, Setting[Any]]) -> Setting[Any]:

@@ -15,10 +15,17 @@ from .request import Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .activation import Passed
+
 
 def compile_plan(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> LaunchPlan:
     """Compile for this machine, here and now. Raises LaunchError."""
-    request = Request(said, environ, working_directory())
+    passed: tuple[Passed, ...] = ()
+    if "LISTEN_FDS" in environ:
+        from .activation import passed_sockets
+
+        passed = passed_sockets(environ, os.getpid())
+    request = Request(said, environ, working_directory(), passed)
     return build(request, Host.read(), read_registry(sys.path))
 
 

@@ -60,6 +60,8 @@ class Backend(Record):
     """Native names that a person may not use though no option repeats them -> what to use instead."""
     believes_anyone: bool = False
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
+    notifies: bool = True
+    """Whether its main process says READY=1 to systemd once it serves."""
     production: bool = True
     """Whether it may serve the public: `server = "auto"` takes no other in production."""
 

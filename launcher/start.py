@@ -18,15 +18,17 @@ if TYPE_CHECKING:
     from .activation import Passed
 
 
-def compile_plan(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> LaunchPlan:
-    """Compile for this machine, here and now. Raises LaunchError."""
+def compile_plan(
+    said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str], host: Host | None = None
+) -> LaunchPlan:
+    """Compile here and now, for this machine unless `host` is another. Raises LaunchError."""
     passed: tuple[Passed, ...] = ()
     if "LISTEN_FDS" in environ:
         from .activation import passed_sockets
 
         passed = passed_sockets(environ, os.getpid())
     request = Request(said, environ, working_directory(), passed)
-    return build(request, Host.read(), read_registry(sys.path))
+    return build(request, host or Host.read(), read_registry(sys.path))
 
 
 def working_directory() -> str:

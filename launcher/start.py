@@ -15,10 +15,17 @@ from .request import Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .activation import Passed
+
 
 def request_of(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> Request:
     """Return what was said, here and now."""
-    return Request(said, environ, working_directory())
+    passed: tuple[Passed, ...] = ()
+    if "LISTEN_FDS" in environ:
+        from .activation import passed_sockets
+
+        passed = passed_sockets(environ, os.getpid())
+    return Request(said, environ, working_directory(), passed)
 
 
 def compile_plan(request: Request) -> LaunchPlan:

@@ -15,17 +15,13 @@ from ..native import NativeCommand
 from ..options import Options
 from ..plan import LaunchPlan
 from ..record import plan_facts, request_facts
-from ..sockets import Rights, bound_address, listen, move_to
+from ..sockets import FIRST_DESCRIPTOR, Rights, bound_address, listen, move_to
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import NoReturn
 
     from ..request import Request
-
-
-FIRST_DESCRIPTOR = 3
-"""Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
 
 
 def run(plan: LaunchPlan, request: Request) -> NoReturn:
@@ -35,7 +31,7 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
     addresses: Sequence[Address] = plan.options.bind or ()
     passing = plan.backend.descriptor is not None or not plan.options.reuse_port
     env = command.environment(environ)
-    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
         env.pop(name, None)
     if passing:
         count, addresses = _open(plan)
@@ -103,6 +99,11 @@ def _open(plan: LaunchPlan) -> tuple[int, list[Address]]:
         raise LaunchError(*findings)
     addresses = [bound_address(sock) for sock in opened]
     move_to(FIRST_DESCRIPTOR, [sock.detach() for sock in opened])
+    # `listen` has copied what was passed in. While an original is open, nobody is refused when the server stops.
+    passed = {socket.fd for socket in plan.passed} | {address.fd for address in options.bind or ()}
+    for fd in passed:
+        if fd >= FIRST_DESCRIPTOR + len(opened):
+            os.close(fd)
     return len(addresses), addresses
 
 
@@ -112,7 +113,9 @@ def _hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], co
     if words is None:
         env["LISTEN_FDS"] = str(count)
         env["LISTEN_PID"] = str(os.getpid())  # exec keeps it
-        return command
+        # gunicorn 27.0.1 would take a descriptor that --bind names a second time.
+        named = [address for address in plan.options.bind or () if address.kind != "fd"]
+        return command.replacing("bind", plan.backend.rule("bind").words(named, plan.options))
     numbers = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count)
     return command.replacing("bind", tuple(word for fd in numbers for word in words(fd, plan.options)))
 
@@ -127,9 +130,10 @@ def start_lines(plan: LaunchPlan, addresses: Sequence[Address], *, terminal: boo
     settings = plan.settings["settings"]
     module = f"settings {settings.value} ({settings.origin})" if settings.value else f"application {plan.target.spec}"
     size = _size(plan)
+    warnings = [str(note).removesuffix(".") for note in plan.notes if note.severity == "warning"]
     if not terminal:
-        return [f"profile {plan.profile}, {module}, {server}, {size}, {where}"]
-    lines = [f"profile {plan.profile}, {module}", f"{server}, {size}"]
+        return [*warnings, f"profile {plan.profile}, {module}, {server}, {size}, {where}"]
+    lines = [*warnings, f"profile {plan.profile}, {module}", f"{server}, {size}"]
     lines += [str(note).removesuffix(".") for note in plan.notes if note.severity == "note"]
     return [*lines, f"{where}  (Ctrl-C stops)"]
 

@@ -275,10 +275,15 @@ def export(
 ) -> int:
     """Write a plan down for another program: `serve export systemd --profile prod`."""
     from .commands import export as command
+    from .host import Host
     from .registry import read_registry
 
     exporter = command.exporter(read_registry(sys.path), kind)
-    files = command.render(exporter, compile_plan(request_of(said, environ)), name, words)
+    # What is exported is started by root, whoever exports it.
+    plan = compile_plan(request_of(said, environ), Host.read()._replace(uid=0))
+    if not plan.options.production:
+        print(f"serve: the profile {plan.profile} is not for production; there is --profile prod", file=sys.stderr)
+    files = command.render(exporter, plan, name, words)
     directory = installed or output or exporter.directory
     differences = None if installed is None else command.compare(files, directory)
     written = [] if output is None else command.write(files, output)

@@ -32,7 +32,7 @@ def systemd_value(text: str) -> str:
     """
     if any(character < " " or character == "\x7f" for character in text) or not _is_unicode(text):
         raise ValueError("holds a control character, or bytes that are no UTF-8")
-    if not text or text != text.strip() or text.endswith("\\"):
+    if not text or text != text.strip(" ") or text.endswith("\\"):
         raise ValueError("is empty, or begins or ends with a space, or ends with a backslash")
     return text.replace("%", "%%")
 

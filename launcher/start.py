@@ -28,9 +28,9 @@ def request_of(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) 
     return Request(said, environ, working_directory(), passed)
 
 
-def compile_plan(request: Request) -> LaunchPlan:
-    """Compile for this machine. Raises LaunchError."""
-    return build(request, Host.read(), read_registry(sys.path))
+def compile_plan(request: Request, host: Host | None = None) -> LaunchPlan:
+    """Compile for this machine, unless `host` is another. Raises LaunchError."""
+    return build(request, host or Host.read(), read_registry(sys.path))
 
 
 def working_directory() -> str:

@@ -53,11 +53,11 @@ def test_a_value_is_read_back_or_refused(text: str) -> None:
     try:
         value = systemd_value(text)
     except ValueError:
-        assert text != text.strip() or not text or text.endswith("\\") or not text.isprintable()
+        assert text != text.strip(" ") or not text or text.endswith("\\") or re.search(r"[\x00-\x1f\x7f]", text)
     else:
         # Lines end at newlines, lose the space around them, and go on after a backslash.
         assert "\n" not in value
-        assert value.strip() == value
+        assert value.strip(" \t\r") == value
         assert not value.endswith("\\")
         assert value.replace("%%", "%") == text
 

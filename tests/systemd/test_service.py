@@ -23,9 +23,10 @@ LOAD_CLIENTS = 4
 class Site:
     """One exported site, started."""
 
-    def __init__(self, lab: Lab, server: str) -> None:
+    def __init__(self, lab: Lab, server: str, name: str = "") -> None:
         self.lab = lab
-        self.name = f"polls-{server}"
+        self.server = server
+        self.name = name or f"polls-{server}"
         self.address = free_address()
         self.unix = f"unix:{lab.path(f'/run/{self.name}.sock')}"
 
@@ -39,10 +40,9 @@ class Site:
 
     def export(self, *words: str, status: int = 0) -> str:
         """Run `serve export systemd` as an administrator would."""
-        server = self.name.removeprefix("polls-")
-        workers = ["--workers=2"] if server in ("gunicorn", "uwsgi") else []
+        workers = ["--workers=2"] if self.server in ("gunicorn", "uwsgi") else []
         return self.lab.run(
-            "/opt/polls/venv/bin/python", "-P", "-m", "launcher", "export", "systemd", "--profile=prod", f"--server={server}", f"--name={self.name}",
+            "/opt/polls/venv/bin/python", "-P", "-m", "launcher", "export", "systemd", "--profile=prod", f"--server={self.server}", f"--name={self.name}",
             f"--bind={self.address}", f"--bind=unix:/run/{self.name}.sock", "--env-file=/etc/polls.env",
             *workers, *words,
             cwd="/opt/polls/site", status=status,
@@ -94,6 +94,8 @@ def test_exported_units(server: str, lab: Lab) -> None:
         assert who["settings"] == "mysite.settings.prod"
         assert site.export(site.database, "--check") == ""
         restarted_under_load(site)
+        started_by_a_request(site)
+        replaced_when_it_is_killed(site)
 
 
 def said_by_verify(lab: Lab, *units: str) -> str:
@@ -145,6 +147,40 @@ def restarted_under_load(site: Site) -> None:
     assert not failures, f"{failures[:5]} of {sum(answered)}\n{site.lab.journal()}"
 
 
+def started_by_a_request(site: Site) -> None:
+    # A service that is stopped makes systemctl say that its socket may start it again.
+    site.lab.systemctl("stop", site.service)
+    assert site.shown("ActiveState") == "inactive"
+    assert site.ask("/polls/").status == 200
+    assert site.shown("ActiveState") == "active"
+
+
+def replaced_when_it_is_killed(site: Site) -> None:
+    main = site.shown("MainPID")
+    site.lab.systemctl("kill", "--signal=KILL", "--kill-who=main", site.service)
+    # Until systemd has killed them too, workers accept and die with what they accepted.
+    wait_for(lambda: site.shown("MainPID") != main, "the end of the main process")
+    assert site.ask("/polls/").status == 200
+    wait_for(lambda: site.shown("ActiveState") == "active", "the service")
+    assert int(site.shown("NRestarts")) == 1
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "waitress"])
+def test_a_site_that_is_mended_comes_back_by_itself(server: str, lab: Lab) -> None:
+    secret = lab.path("/etc/polls.env")
+    with installed(lab, server) as site:
+        lab.systemctl("stop", site.service)
+        text = secret.read_text()
+        secret.write_text("")
+        try:
+            lab.systemctl("start", "--no-block", site.service)
+            wait_for(lambda: int(site.shown("NRestarts")) > 1, "failed starts")
+        finally:
+            secret.write_text(text)
+        # Nobody was refused meanwhile.
+        assert site.ask("/polls/").status == 200
+
+
 def test_the_secret_is_in_no_unit_and_no_command_line(lab: Lab) -> None:
     with installed(lab, "waitress") as site:
         assert "LoadCredential=env-1:/etc/polls.env" in site.export()
@@ -155,7 +191,7 @@ def test_the_secret_is_in_no_unit_and_no_command_line(lab: Lab) -> None:
 
 
 def test_sites_of_a_template_share_code_and_nothing_else(lab: Lab) -> None:
-    site = Site(lab, "waitress")
+    site = Site(lab, "waitress", "tenants")
     written = site.export("--output=/etc/systemd/system", "--with=template=yes").split()
     units = [f"{site.name}@{which}.{kind}" for which in ("one", "two") for kind in ("socket", "service")]
     environment = lab.path(f"/etc/{site.name}")

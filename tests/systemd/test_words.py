@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from launcher.quoting import systemd_word
+from launcher.quoting import systemd_value, systemd_word
 
 from .lab import PYTHON, Lab
 
@@ -50,6 +50,34 @@ def test_words_reach_a_program_as_they_were(booted: Lab) -> None:
     booted.systemctl("start", "words.service")
     assert json.loads(booted.path("/run/words.json").read_text()) == words
     unit.unlink()
+    booted.systemctl("daemon-reload")
+
+
+def test_values_that_are_taken_whole(booted: Lab) -> None:
+    """A directory, a credential and a socket below a path that holds whatever a path may hold."""
+    directory = '/run/a b %i%% $HOME ${X} \\x41\\ "q" \'é;#\u2028'
+    booted.path(directory).mkdir()
+    booted.path(f"{directory}/secret").write_text("kept")
+    program = (
+        "import json, os, socket\n"
+        "secret = open(os.environ['CREDENTIALS_DIRECTORY'] + '/x').read()\n"
+        "told = [os.getcwd(), secret, socket.socket(fileno=3).getsockname()]\n"
+        "json.dump(told, open('/run/values.json', 'w'))\n"
+    )
+    booted.path("/run/values.py").write_text(program)
+    value = systemd_value(directory)
+    service, socket = (booted.path(f"/run/systemd/system/values.{kind}") for kind in ("service", "socket"))
+    socket.write_text(f"[Socket]\nListenStream={value}/s\n")
+    service.write_text(
+        f"[Service]\nType=oneshot\nWorkingDirectory={value}\nLoadCredential=x:{value}/secret\n"
+        f"ExecStart={PYTHON} /run/values.py\n"
+    )
+    booted.systemctl("daemon-reload")
+    booted.systemctl("start", "values.socket", "values.service")
+    assert json.loads(booted.path("/run/values.json").read_text()) == [directory, "kept", f"{directory}/s"]
+    booted.systemctl("stop", "values.socket")
+    service.unlink()
+    socket.unlink()
     booted.systemctl("daemon-reload")
 
 

@@ -55,7 +55,7 @@ def start_words(plan: LaunchPlan, without: Container[str] = ()) -> Words:
         elif isinstance(option.kind, ListOf) and shown:
             flags += [f"{option.flag}={item}" for item in shown]
         else:
-            flags.append(f"{option.flag}={'none' if shown is None else shown or ''}")
+            flags.append(f"{option.flag}={'none' if shown is None else '' if shown == [] else shown}")
     app = plan.settings["app"]
     return (*flags, *_variables(plan), *([app.value] if app.origin.layer == Layer.COMMAND_LINE else []))
 

@@ -242,8 +242,10 @@ def _identity(plan: LaunchPlan, site: _Site) -> str:
     if user is not None:
         return _lines("User", systemd_value(user)) + _lines("Group", group and systemd_value(group))
     text = "# A user that exists while the service runs, and owns its StateDirectory alone.\nDynamicUser=yes\n"
-    # Otherwise all instances are one user. systemd 252 takes names of 31 bytes.
-    return f"{text}User={site.name}-%i\n" if site.template else text
+    if site.template:
+        text += f"# One for each site; otherwise all would be {site.name}. Such a name has 31 letters at most.\n"
+        text += f"User={site.name}-%i\n"
+    return text
 
 
 def _log_directories(plan: LaunchPlan) -> str:

@@ -42,7 +42,7 @@ def line(unit: str, key: str) -> str:
 
 SAID = [
     ("--profile=prod",),
-    ("--profile=prod", "--workers", "auto", "--server=gunicorn", "--preload", "--no-validate"),
+    ("--profile=prod", "--workers", "auto", "--server=gunicorn", "--preload", "--no-validate", "--max-requests=0", "--max-requests-jitter=0", "--allow="),
     ("--profile=prod", "--bind=:8000", "--bind=unix:a.sock", "--keepalive=off", "--umask=0027", "--settings=mysite.settings.dev", "--no-production"),
     ("--profile=profiles/prod.toml", "--access-log=-", "--log-file=x.log", "--env=A=b c", "--env=B=", "--env-file=site.env"),
     ("--profile=prod", "mysite.wsgi:application", "--middleware=a:b", "--max-body-size=none", "--max-header-size=1KiB", "--trusted-proxies=unix"),

@@ -72,6 +72,19 @@ def test_a_secret_is_not_written_down(root: Path) -> None:
 # systemd
 
 
+def test_whole_units(root: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """The units as a person reads them: `pytest --update-golden` writes them anew, to be read in the diff."""
+    monkeypatch.setattr("sys.executable", "/srv/site/.venv/bin/python")
+    monkeypatch.setattr("sys.base_prefix", "/usr")
+    argv = ("--server=gunicorn", "--bind=127.0.0.1:8000", "--bind=unix:/run/site.sock", "--env-file=site.env")
+    for name, unit in units(root, *argv).items():
+        golden = Path(__file__).parents[1] / "golden" / "units" / name
+        text = unit.replace(str(root), "/srv/site")
+        if request.config.getoption("--update-golden"):
+            golden.write_text(text)
+        assert golden.read_text() == text
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_units_of_every_server(server: str, root: Path) -> None:
     service, socket = units(root, f"--server={server}").values()

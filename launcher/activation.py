@@ -11,12 +11,15 @@ import os
 from .address import Address
 from .errors import Finding
 from .lean import TYPE_CHECKING, Record
-from .origin import PASSED, Setting
+from .origin import Layer, Origin, Setting
 from .sockets import FIRST_DESCRIPTOR, bound_address, same_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
+
+
+ORIGIN = Origin(Layer.ENVIRONMENT, "LISTEN_FDS", key="LISTEN_FDS")
 
 
 class Passed(Record):
@@ -81,16 +84,16 @@ def adopt(
         for socket in matching if address.kind == "fd" else matching[:1]:
             served.append(Address("fd", fd=socket.fd))
             message = f"{socket} is served: it was passed in"
-            found.append(Finding("passed-socket", message, "", PASSED, severity="note"))
+            found.append(Finding("passed-socket", message, "", ORIGIN, severity="note"))
         if not matching:
             served.append(address)
             message = f"{address} ({bind.origin}) is not among the sockets that were passed in: serve opens it"
-            found.append(Finding("socket-not-passed", message, "", PASSED, severity="warning"))
+            found.append(Finding("socket-not-passed", message, "", ORIGIN, severity="warning"))
     for socket in passed:
         if socket.fd not in met:
             message = f"{socket} is closed: bind does not name it"
             fix = "Name its address in bind, or take it out of the socket unit." if socket.address else ""
-            found.append(Finding("socket-not-served", message, fix, PASSED, severity="warning"))
+            found.append(Finding("socket-not-served", message, fix, ORIGIN, severity="warning"))
     if not met:
         return {}, found
     # Whoever opened a socket has decided whether its port is shared; with --reuse-port gunicorn 27.0.1 opens its own.
@@ -98,7 +101,7 @@ def adopt(
 
 
 def _over(below: Setting[Any], value: Any) -> Setting[Any]:
-    return Setting(value, PASSED, (below._replace(shadowed=()), *below.shadowed))
+    return Setting(value, ORIGIN, (below._replace(shadowed=()), *below.shadowed))
 
 
 def _meant(address: Address, socket: Passed) -> bool:

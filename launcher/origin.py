@@ -47,8 +47,6 @@ class Origin(Record):
 
 
 DEFAULT = Origin(Layer.DEFAULT)
-PASSED = Origin(Layer.ENVIRONMENT, "LISTEN_FDS", key="LISTEN_FDS")
-"""Of what sockets decide that were passed in, over what was asked for."""
 
 
 class Setting(Record, Generic[T]):

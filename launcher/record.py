@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .lean import TYPE_CHECKING
 from .options import OPTIONS
-from .origin import PASSED
 from .plan import LaunchPlan
 
 if TYPE_CHECKING:
@@ -15,13 +14,8 @@ if TYPE_CHECKING:
 
 
 def shown_options(plan: LaunchPlan) -> dict[str, Any]:
-    """Return every option as TOML would hold it: as it was asked for, whatever sockets were passed in."""
-    asked = {
-        name: setting.shadowed[0].value if setting.origin == PASSED else plan.options.value(name)
-        for name, setting in plan.settings.items()
-        if name in OPTIONS
-    }
-    return {name: option.show(asked[name]) for name, option in OPTIONS.items()}
+    """Return every option as TOML would hold it."""
+    return {name: option.show(plan.options.value(name)) for name, option in OPTIONS.items()}
 
 
 def plan_facts(plan: LaunchPlan) -> dict[str, Any]:
@@ -45,4 +39,5 @@ def request_facts(request: Request, env: Mapping[str, str]) -> dict[str, Any]:
         "cwd": request.cwd,
         "replaced": {name: value for name, value in request.environ.items() if env.get(name) != value},
         "added": [name for name in env if name not in request.environ],
+        "passed": [[each.fd, each.name, str(each.address or "")] for each in request.passed],
     }

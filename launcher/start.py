@@ -29,7 +29,7 @@ def request_of(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) 
 
 
 def compile_plan(request: Request, host: Host | None = None) -> LaunchPlan:
-    """Compile for this machine unless `host` is another. Raises LaunchError."""
+    """Compile for this machine, unless `host` is another. Raises LaunchError."""
     return build(request, host or Host.read(), read_registry(sys.path))
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import instance
+from ..activation import Passed
+from ..address import parse_address
 from ..child import load_application
 from ..errors import Exit, LaunchError
 from ..host import Host
@@ -70,7 +72,8 @@ def request_of(running: Instance, environ: Mapping[str, str]) -> Request:
     said = running.facts["request"]
     kept = {name: value for name, value in environ.items() if name not in said["added"]}
     flags = {name: tuple(texts) for name, texts in said["said"].items()}
-    return Request(flags, {**kept, **said["replaced"]}, said["cwd"])
+    passed = tuple(Passed(fd, name, parse_address(text) if text else None) for fd, name, text in said["passed"])
+    return Request(flags, {**kept, **said["replaced"]}, said["cwd"], passed)
 
 
 def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any]) -> list[str]:

@@ -74,6 +74,11 @@ class _Site(NamedTuple):
     def directory(self) -> str:
         return f"{self.name}/%i" if self.template else self.name
 
+    @property
+    def runtime(self) -> str:
+        """Directory of /run in which `serve status` looks for the record of the server."""
+        return f"serve-{self.unit}"
+
 
 def render(
     plan: LaunchPlan, name: str, *, template: str = "no", watchdog: str = "off", descriptors: str = "0"
@@ -146,7 +151,7 @@ WorkingDirectory={systemd_value(plan.project.root)}
 # serve becomes the server: the same process, nothing in between. `:` keeps systemd from expanding `$`.
 ExecStart=:{python} {" ".join(_words(plan, site, secrets))}
 # Returns when the new code answers, or fails and leaves the old code serving.
-ExecReload=:{python} reload {systemd_word(start_words(plan)[0])}
+ExecReload={python} reload {_doubled(systemd_word(start_words(plan)[0]))} --pid=${{MAINPID}}
 # TERM goes to the main process alone, which lets its workers finish; what then is left is killed.
 KillMode=mixed
 {_grace(plan)}\
@@ -159,8 +164,8 @@ RestartSec=2s
 # Writable, and kept: /var/lib/{site.directory} ($STATE_DIRECTORY), for a database or uploads.
 StateDirectory={site.directory}
 StateDirectoryMode=0750
-# Writable, and gone when the service stops: /run/serve/{site.directory} ($RUNTIME_DIRECTORY).
-RuntimeDirectory=serve/{site.directory}
+# Writable, and gone when the service stops: /run/{site.runtime} ($RUNTIME_DIRECTORY), where `serve status` looks.
+RuntimeDirectory={site.runtime}
 {_log_directories(plan)}\
 {_limits(plan)}\
 # Its messages are found with: journalctl -t {site.unit}
@@ -172,6 +177,11 @@ SyslogIdentifier={site.unit}
 WantedBy=multi-user.target
 Also={site.unit}.socket
 """
+
+
+def _doubled(word: str) -> str:
+    """Return a word for a line in which systemd does expand `$`."""
+    return word.replace("$", "$$")
 
 
 def _readiness(plan: LaunchPlan, site: _Site) -> str:
@@ -198,10 +208,11 @@ FileDescriptorStoreMax={site.descriptors}
 
 
 def _grace(plan: LaunchPlan) -> str:
-    grace = plan.options.graceful_timeout
+    grace, delay = plan.options.graceful_timeout, plan.options.drain_delay or 0.0
     if grace is None:
         return ""
-    return f"# graceful_timeout, and {STOP_MARGIN_S} s to end in.\nTimeoutStopSec={decimal(grace + STOP_MARGIN_S)}s\n"
+    text = f"# drain_delay, graceful_timeout, and {STOP_MARGIN_S} s to end in.\n"
+    return f"{text}TimeoutStopSec={decimal(delay + grace + STOP_MARGIN_S)}s\n"
 
 
 Secret = tuple[str, str, str]
@@ -304,7 +315,7 @@ def _stream(address: Address, site: _Site) -> str:
     if address.kind == "fd":
         raise _refusal(f"{address} names no address", "Write addresses in bind: the socket unit opens them.")
     if address.kind == "unix":
-        if address.path.startswith(f"/run/serve/{site.name}/"):
+        if address.path.startswith(f"/run/{site.runtime}/"):
             raise _refusal(f"{address} would vanish when the service stops", "Choose another directory of /run.")
         return systemd_value(address.path)
     if not address.port:

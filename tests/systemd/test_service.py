@@ -18,6 +18,7 @@ from .lab import Lab
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
 LOAD_CLIENTS = 4
+PROGRAM = "/opt/polls/venv/bin/python"
 
 
 class Site:
@@ -42,7 +43,7 @@ class Site:
         """Run `serve export systemd` as an administrator would."""
         workers = ["--workers=2"] if self.server in ("gunicorn", "uwsgi") else []
         return self.lab.run(
-            "/opt/polls/venv/bin/python", "-P", "-m", "launcher", "export", "systemd", "--profile=prod", f"--server={self.server}", f"--name={self.name}",
+            PROGRAM, "-P", "-m", "launcher", "export", "systemd", "--profile=prod", f"--server={self.server}", f"--name={self.name}",
             f"--bind={self.address}", f"--bind=unix:/run/{self.name}.sock", "--env-file=/etc/polls.env",
             *workers, *words,
             cwd="/opt/polls/site", status=status,
@@ -71,7 +72,7 @@ def installed(lab: Lab, server: str) -> Iterator[Site]:
         assert site.shown("Result") == "success", lab.journal()
         assert site.shown("ActiveState") == "inactive", lab.journal()
         assert not lab.path(f"/run/{site.name}.sock").exists()
-        assert not lab.path(f"/run/serve/{site.name}").exists()
+        assert not lab.path(f"/run/serve-{site.name}").exists()
     finally:
         lab.systemctl("disable", "--now", f"{site.name}.socket", site.service, status=None)
         for path in written:
@@ -93,6 +94,9 @@ def test_exported_units(server: str, lab: Lab) -> None:
         who = site.ask("/whoami/").json()
         assert who["settings"] == "mysite.settings.prod"
         assert site.export(site.database, "--check") == ""
+        # An administrator's shell finds the record of the server; reload and stop do as well.
+        shown = lab.run(PROGRAM, "-P", "-m", "launcher", "status", "--profile=prod", cwd="/opt/polls/site", status=None)
+        assert site.shown("MainPID") in shown
         restarted_under_load(site)
         started_by_a_request(site)
         replaced_when_it_is_killed(site)

@@ -81,6 +81,24 @@ def test_values_that_are_taken_whole(booted: Lab) -> None:
     booted.systemctl("daemon-reload")
 
 
+def test_a_reload_is_told_the_main_process(booted: Lab) -> None:
+    """`$` is doubled where a line needs a variable, as ExecReload= does."""
+    booted.path("/run/reload.py").write_text(PROGRAM.replace("sys.argv[0]", "'/run/reload.json'"))
+    words = " ".join(systemd_word(word).replace("$", "$$") for word in TRICKY)
+    unit = booted.path("/run/systemd/system/reload.service")
+    unit.write_text(
+        f"[Service]\nExecStart=/bin/sleep infinity\nExecReload={PYTHON} /run/reload.py {words} --pid=${{MAINPID}}\n"
+    )
+    booted.systemctl("daemon-reload")
+    booted.systemctl("start", "reload.service")
+    booted.systemctl("reload", "reload.service")
+    main = booted.shown("reload.service", "MainPID")["MainPID"]
+    assert json.loads(booted.path("/run/reload.json").read_text()) == [*TRICKY, f"--pid={main}"]
+    booted.systemctl("stop", "reload.service")
+    unit.unlink()
+    booted.systemctl("daemon-reload")
+
+
 def test_variables_hold_what_was_quoted(booted: Lab) -> None:
     program = "import json, os; json.dump(os.environ['WORD'], open('/run/variable.json', 'w'))"
     booted.path("/run/variable.py").write_text(program)

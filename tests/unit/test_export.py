@@ -106,7 +106,14 @@ def test_units_are_well_formed_text(root: Path) -> None:
 
 def test_what_the_plan_says_becomes_lines(root: Path) -> None:
     words = ("watchdog=30s", "descriptors=4")
-    argv = ["--bind=:8000", "--bind=unix:/run/s.sock", "--bind=unix:@s", "--graceful-timeout=2", "--umask=0027"]
+    argv = [
+        "--bind=:8000",
+        "--bind=unix:/run/s.sock",
+        "--bind=unix:@s",
+        "--graceful-timeout=2",
+        "--drain-delay=1",
+        "--umask=0027",
+    ]
     argv += ["--socket-owner=root:daemon", "--socket-mode=0600", "--max-connections=10", "--reuse-port"]
     argv += ["--log-file=/var/log/a b/x.log", "--user=daemon", "--pid-file=/run/x.pid", "--env-file=site.env"]
     service, socket = units(root, "--server=gunicorn", *argv, words=words).values()
@@ -115,7 +122,7 @@ def test_what_the_plan_says_becomes_lines(root: Path) -> None:
     ]  # fmt: skip
     for key, value in {"SocketUser": "root", "SocketGroup": "daemon", "SocketMode": "0600", "BindIPv6Only": "both", "ReusePort": "yes"}.items():  # fmt: skip
         assert line(socket, key) == value
-    wanted = {"TimeoutStopSec": "12s", "UMask": "0027", "LimitNOFILE": "1044", "ReadWritePaths": '"/var/log/a b"'}
+    wanted = {"TimeoutStopSec": "13s", "UMask": "0027", "LimitNOFILE": "1044", "ReadWritePaths": '"/var/log/a b"'}
     wanted |= {
         "WatchdogSec": "30s",
         "FileDescriptorStoreMax": "4",
@@ -162,7 +169,7 @@ def test_a_project_in_a_home_is_readable(root: Path, monkeypatch: pytest.MonkeyP
         (["--bind=fd://3"], [], "fd://3 names no address"),
         (["--bind=127.0.0.1:0"], [], "leaves the port open"),
         (["--bind=localhost:8000"], [], "localhost:8000 is a name"),
-        (["--bind=unix:/run/serve/site/x.sock"], [], "would vanish when the service stops"),
+        (["--bind=unix:/run/serve-site/x.sock"], [], "would vanish when the service stops"),
         (["--bind=unix:/run/x\\"], [], "a value of the plan is empty, or begins or ends"),
         ([], ["watchdog=dog"], "--with watchdog=dog is no measure"),
         ([], ["wtchdog=3"], "takes no 'wtchdog'. Did you mean 'watchdog'?"),

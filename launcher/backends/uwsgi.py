@@ -84,6 +84,9 @@ def _always(options: Options) -> Words:
         "--hook-master-start", "unix_signal:2 grace_them_all",
         # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
         "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
+        # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
+        # are not to outlive it.
+        "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
         # Otherwise a worker that ended is noticed up to a second later.
         "--hook-master-start", "unix_signal:17 worker_wakeup",
         # A worker that starts during such a pause of the master's is never told to stop.

@@ -44,8 +44,9 @@ def main() -> None:
     workers, slots = number_after("--cheaper", sys.argv, 1), number_after("--processes", sys.argv, 1)
     # 60 seconds is uWSGI's own mercy.
     uwsgi_table.create(workers, slots, number_after("--worker-reload-mercy", sys.argv, 60))
-    # Until the loop of the master has begun and has its own way with it.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Until the loop of the master has begun and has its own way with them.
+    for number in (signal.SIGHUP, signal.SIGILL):
+        signal.signal(number, signal.SIG_IGN)
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
@@ -131,7 +132,7 @@ def _begin_as_worker() -> None:
     worker's own copy of the state, where nobody looks, and a stop would wait for --worker-reload-mercy.
     """
     if os.getppid() == _master:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGCHLD):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         os.close(_pipe[1])

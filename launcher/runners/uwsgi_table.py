@@ -8,6 +8,7 @@ import os
 
 _SERVED, _HEAD = 0, 1
 _READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
+_RELOAD, _FAILURE = 0, 1
 
 _table: list[Table] = []
 
@@ -83,7 +84,15 @@ class Table:
 
     def lock_reload(self) -> None:
         """Wait until this process is the only one that reloads; the lock ends with the process."""
-        fcntl.lockf(self._fd, fcntl.LOCK_EX)
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _RELOAD)
+
+    def claim_failure(self) -> bool:
+        """Return whether this process is the one that tells why the instance cannot start."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _FAILURE)
+        except OSError:
+            return False
+        return True
 
     def _at(self, slot: int, column: int) -> int:
         return _HEAD + _ROW * (slot - 1) + column

@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 GO_CHEAP = 15
 """Exit status of a worker that is not to be replaced. Source: UWSGI_GO_CHEAP_CODE in uwsgi.h, uWSGI 2.0.30."""
-FAILED = 22
-"""Exit status of a worker on which uWSGI gives up. Source: UWSGI_FAILED_APP_CODE in uwsgi.h, uWSGI 2.0.30."""
+FAILED = 4
+"""Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends with it."""
 
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """Between attempts to replace a worker whose successors cannot load the application."""
+AGAIN_S = 0.05
 
 MASTER = 0
 
@@ -67,7 +68,7 @@ def start() -> WSGIApplication:
         tell(error)
         if table().is_spare(slot):
             leave(slot)
-        os._exit(1)
+        os._exit(FAILED)
     table().set_ready(slot)
     return application
 
@@ -77,7 +78,12 @@ def preload(environ: MutableMapping[str, str]) -> WSGIApplication:
     try:
         application = load(environ)
     except ApplicationError as error:
-        give_up(error)
+        import ctypes
+
+        from ..user_code import tell
+
+        tell(error)
+        ctypes.CDLL(None).exit(FAILED)
     theirs = getattr(uwsgi, "post_fork_hook", None)
 
     def begin() -> None:
@@ -100,10 +106,17 @@ def leave(slot: int) -> NoReturn:
 
 
 def give_up(error: ApplicationError) -> NoReturn:
-    """End the whole server: nothing of it has ever served."""
-    from ..user_code import tell
+    """End the whole server: nothing of it has ever served. One worker speaks for all; they end with the master."""
+    speaks = table().claim_failure()
+    if speaks:
+        from ..user_code import tell
 
-    tell(error)
+        tell(error)
+    while os.getppid() == table().master:
+        if speaks:
+            # Again and again: the master ignores it until it has begun its loop.
+            os.kill(table().master, FAILED)
+        time.sleep(AGAIN_S)
     os._exit(FAILED)
 
 

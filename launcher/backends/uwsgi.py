@@ -87,8 +87,8 @@ def _always(options: Options) -> Words:
         # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
         # are not to outlive it.
         "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
-        # Otherwise a worker that ended is noticed up to a second later.
-        "--hook-master-start", "unix_signal:17 worker_wakeup",
+        # By this the reload makes the master look at its workers at once, not at the end of its second.
+        "--hook-master-start", "unix_signal:23 worker_wakeup",
         # A worker that starts during such a pause of the master's is never told to stop.
         "--forkbomb-delay", "0",
         # Where the server decides: one worker, that loads the application itself, as a reload needs it.

@@ -132,7 +132,7 @@ def _begin_as_worker() -> None:
     worker's own copy of the state, where nobody looks, and a stop would wait for --worker-reload-mercy.
     """
     if os.getppid() == _master:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGCHLD):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         os.close(_pipe[1])

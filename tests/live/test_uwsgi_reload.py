@@ -41,7 +41,7 @@ class Load(threading.Thread):
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_reload_under_load_fails_nobody_and_lets_nobody_wait_for_an_import(count: int, tmp_path: Path) -> None:
-    site = Site(tmp_path, import_s=1.5)
+    site = Site(tmp_path, import_s=2.5)
     with site.serving(workers=count, threads=8) as serving:
         loads = [Load(serving, "/sleep?s=0.02") for _ in range(6)] + [Load(serving, "/sleep?s=0.5") for _ in range(2)]
         for load in loads:

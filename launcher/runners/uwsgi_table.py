@@ -1,0 +1,98 @@
+"""What the processes of one uWSGI instance know of each other, in memory that its forks share."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+
+_SERVED, _HEAD = 0, 1
+_READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
+_RELOAD, _FAILURE = 0, 1
+
+_table: list[Table] = []
+
+
+def create(workers: int, slots: int, grace_s: float) -> None:
+    """Make the table of this instance, before uWSGI forks."""
+    _table[:] = [Table(workers, slots, grace_s)]
+
+
+def table() -> Table:
+    return _table[0]
+
+
+class Table:
+    """One row for each slot of uWSGI, counted from 1; the slots beyond the workers' are spare.
+
+    Every number is written by one process at a time.
+    """
+
+    def __init__(self, workers: int, slots: int, grace_s: float) -> None:
+        self.workers = workers
+        self.slots = slots
+        self.grace_s = grace_s
+        """What a worker that goes has for its requests, in seconds."""
+        self.master = os.getpid()
+        size = 8 * (_HEAD + _ROW * self.slots)
+        self._fd = os.memfd_create("launcher")
+        os.ftruncate(self._fd, size)
+        self._cells = memoryview(mmap.mmap(self._fd, size)).cast("q")
+
+    def is_spare(self, slot: int) -> bool:
+        return slot > self.workers
+
+    @property
+    def served(self) -> bool:
+        """Whether any worker has ever been ready."""
+        return bool(self._cells[_SERVED])
+
+    def begin(self, slot: int) -> int:
+        """Note that a worker loads the application; return how often one ended in this slot before it was ready."""
+        at = self._at(slot, _ATTEMPTS)
+        self._cells[at] += 1
+        return self._cells[at] - 1
+
+    def forgive(self, slot: int) -> None:
+        self._cells[self._at(slot, _ATTEMPTS)] = 0
+
+    def set_ready(self, slot: int) -> None:
+        """Note that this process has loaded the application, in this slot."""
+        self.forgive(slot)
+        self._cells[self._at(slot, _READY)] = os.getpid()
+        self._cells[_SERVED] = 1
+
+    def ready(self, slot: int) -> int:
+        """Return the pid of the last process that was ready in this slot; 0 while none was."""
+        return self._cells[self._at(slot, _READY)]
+
+    def dismiss(self, slot: int, pid: int) -> None:
+        """Note that a process is to finish its requests, and to go."""
+        self._cells[self._at(slot, _DISMISSED)] = pid
+
+    def dismissed(self, slot: int) -> int:
+        return self._cells[self._at(slot, _DISMISSED)]
+
+    def take(self, slot: int) -> bool:
+        """Take a spare slot; false where it is taken: then its process ended by itself, and this one replaces it."""
+        at = self._at(slot, _TAKEN)
+        was, self._cells[at] = self._cells[at], 1
+        return not was
+
+    def leave(self, slot: int) -> None:
+        self._cells[self._at(slot, _TAKEN)] = 0
+
+    def lock_reload(self) -> None:
+        """Wait until this process is the only one that reloads; the lock ends with the process."""
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _RELOAD)
+
+    def claim_failure(self) -> bool:
+        """Return whether this process is the one that tells why the instance cannot start."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _FAILURE)
+        except OSError:
+            return False
+        return True
+
+    def _at(self, slot: int, column: int) -> int:
+        return _HEAD + _ROW * (slot - 1) + column

@@ -1,0 +1,128 @@
+"""A reload of gunicorn, without a moment in which its main process waits."""
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from .reload import Reload, Verdict
+
+if TYPE_CHECKING:
+    from .gthread import Worker
+    from .gunicorn_arbiter import Arbiter
+
+MODULE = "launcher.runners.gunicorn"
+LOADING_S = 300.0
+"""How long new workers may take until they are ready."""
+
+
+class Renewal:
+    """One reload of an arbiter: `go_on` does what can be done now."""
+
+    def __init__(self, arbiter: "Arbiter") -> None:
+        self._arbiter = arbiter
+        self._reload = Reload(arbiter.directory, arbiter.generation + 1, arbiter.environ)
+        self._replaced: list[Worker] | None = None
+        """Who serves until the new ones do; None while the code is being proven."""
+        self._failure = ""
+        self._until = 0.0
+
+    def fileno(self) -> int | None:
+        """Return what becomes readable when `go_on` should be called."""
+        return self._reload.fileno() if self._reload.verdict is None else None
+
+    def go_on(self, ready: set[int]) -> bool:
+        """Go as far as possible; return whether the reload is over. `ready` are the pids of workers that are."""
+        if self._replaced is None:
+            verdict = self._reload.poll()
+            if verdict is None:
+                return False
+            if not verdict.ok:
+                return self._end(verdict.reason)
+            try:
+                self._configure(verdict)
+            except (Exception, SystemExit) as error:
+                self._settings.restore(self._arbiter)
+                return self._end(f"gunicorn refuses the new settings: {error}")
+            self._begin()
+            return False
+        if not self._failure and time.monotonic() > self._until:
+            self._failure = f"the new workers were not ready within {LOADING_S:g} s"
+        if self._failure:
+            self._undo(self._replaced)
+            return self._end(self._failure)
+        if sum(worker.pid in ready for worker in self._arbiter.staying()) < self._arbiter.num_workers:
+            return False
+        return self._end()
+
+    def lose(self, worker: "Worker") -> bool:
+        """Note that a worker has ended before it was ready; return whether that is this reload's affair."""
+        if self._replaced is None or worker.place.generation != self._arbiter.generation:
+            return False
+        self._failure = self._failure or "a new worker ended before it was ready; the log says why"
+        return True
+
+    def stop(self) -> None:
+        self._reload.stop()
+
+    def _configure(self, verdict: Verdict) -> None:
+        arbiter = self._arbiter
+        self._settings = Settings(arbiter)
+        verdict.apply(os.environ)
+        if verdict.argv:
+            sys.argv[1:] = verdict.argv[verdict.argv.index(MODULE) + 1 :]
+        arbiter.app.reload()
+        self._settings.take(arbiter)
+
+    def _begin(self) -> None:
+        self._reload.replacing()
+        arbiter = self._arbiter
+        self._until = time.monotonic() + LOADING_S
+        self._replaced = arbiter.staying()
+        for worker in self._replaced:
+            worker.going = True
+        arbiter.generation += 1
+
+    def _undo(self, replaced: "list[Worker]") -> None:
+        arbiter = self._arbiter
+        for worker in arbiter.staying():
+            arbiter.dismiss(worker)
+        for worker in replaced:
+            worker.going = False
+        arbiter.generation -= 1
+        self._settings.restore(arbiter)
+
+    def _end(self, reason: str = "") -> bool:
+        self._reload.end(reason)
+        arbiter = self._arbiter
+        if reason:
+            arbiter.log.error("Reload refused, the old code goes on serving: %s", reason)
+        else:
+            arbiter.log.info("Reloaded: generation %d serves", arbiter.generation)
+        return True
+
+
+class Settings:
+    """What a reload changes in the main process, as it was."""
+
+    def __init__(self, arbiter: "Arbiter") -> None:
+        self._argv = sys.argv[:]
+        self._environ = dict(os.environ)
+        self._cfg = arbiter.cfg
+        self._workers = arbiter.num_workers
+
+    def restore(self, arbiter: "Arbiter") -> None:
+        sys.argv[:] = self._argv
+        os.environ.clear()
+        os.environ.update(self._environ)
+        arbiter.app.cfg = self._cfg
+        self.take(arbiter)
+        arbiter.num_workers = self._workers
+
+    def take(self, arbiter: "Arbiter") -> None:
+        """Have the arbiter work with its application's settings."""
+        arbiter.setup(arbiter.app)
+        log: Any = arbiter.log
+        if log.cfg is not arbiter.cfg:
+            log.setup(arbiter.cfg)  # gunicorn 25.1 leaves the log level as it was
+        log.reopen_files()

@@ -34,7 +34,7 @@ def parameters() -> dict[str, Any]:
 def on_starting(server: "Arbiter") -> None:
     """Note the unix sockets that are to be removed at the end."""
     given = parameters()
-    passed = os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep)
+    passed = os.environ.get("LAUNCHER_UNLINK", "").split(os.pathsep)
     _at_exit.enter_context(socket_files([*given.get("unlink", ()), *passed]))
 
 

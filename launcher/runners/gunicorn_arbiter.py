@@ -23,11 +23,17 @@ from .gunicorn import parameters
 from .gunicorn_ledger import Ledger
 from .gunicorn_place import Place
 from .gunicorn_reload import Renewal
+from .gunicorn_succession import Succession, inherit
 from .gunicorn_watch import Watch
 
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
 LONGEST_PAUSE_S = 30.0
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class Interrupted(SystemExit):
+    """Raised where new code is loaded in the main process when a signal tells it to stop."""
 
 
 class Arbiter(arbiter.Arbiter):
@@ -40,10 +46,7 @@ class Arbiter(arbiter.Arbiter):
         self.directory = os.environ.get(instance.VARIABLE)
         # From gunicorn, whose READY comes too early, and from the workers.
         self.environ = {name: os.environ.pop(name) for name in ("NOTIFY_SOCKET",) if name in os.environ}
-        self.watch = Watch(self.tell)
         self.board = self._open_board()
-        self.ledger = Ledger()
-        self._bell, self.bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.generation = 1
         self.renewal: Renewal | None = None
         self.again = False
@@ -52,8 +55,26 @@ class Arbiter(arbiter.Arbiter):
         self._stop_at: float | None = None
         self._spawn_at = self._pause = 0.0
         """When a worker may be made again, after one that did not become ready."""
-        self.watch.extend()
+        self._succession = inherit()
+        self.watch = Watch(self.tell, announced=self._succession is not None)
+        if self._succession is not None:
+            self._go_on(self._succession)
+        else:
+            self.ledger = Ledger()
+            self.hearing, self.bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self.watch.extend()
         super().__init__(app)
+
+    def _go_on(self, succession: Succession) -> None:
+        """Take over what the arbiter left that was here before."""
+        self.ledger = Ledger(succession.ledger)
+        self.hearing, self.bell = succession.bell
+        workers = succession.adopt(self, self.ledger)
+        self.WORKERS.update({worker.pid: worker for worker in workers})
+        self.again = succession.again
+        self.renewal = Renewal(self, succession.reload)
+        self.generation = succession.reload["generation"] - 1
+        self.renewal.replace([worker for worker in workers if not worker.told])
 
     def _open_board(self) -> Board:
         try:
@@ -68,6 +89,39 @@ class Arbiter(arbiter.Arbiter):
         except OSError:
             pass
 
+    def setup(self, app: BaseApplication) -> None:
+        if self._succession is None:
+            super().setup(app)
+            return
+        for number in self.SIGNALS:
+            signal.signal(number, self.signal)
+        signal.signal(signal.SIGCHLD, self.signal_chld)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [*self.SIGNALS, signal.SIGCHLD])
+        assert self.renewal is not None
+        try:
+            super().setup(app)  # its last step is to load the application
+        except Interrupted:
+            self.renewal.fail("the server was told to stop meanwhile")
+        except (Exception, SystemExit) as error:
+            self.renewal.fail("the main process cannot load the new code; the log says why")
+            if not isinstance(error, SystemExit):
+                self.log.exception("The application cannot be loaded")
+
+    def take_settings(self) -> None:
+        """Work with what the application was told last."""
+        self.setup(self.app)
+        log: Any = self.log
+        if log.cfg is not self.cfg:
+            log.setup(self.cfg)  # gunicorn 25.1 leaves the log level as it was
+        log.reopen_files()
+
+    def start(self) -> None:
+        if self._succession is not None:
+            self.worker_age = self._succession.age
+            self._succession.listen(self)
+            self._succession = None
+        super().start()
+
     # The loop
 
     def init_signals(self) -> None:
@@ -79,17 +133,19 @@ class Arbiter(arbiter.Arbiter):
         if self.stopping and sig == signal.SIGTERM:
             sig = signal.SIGINT  # told twice: `stop` looks for this one
         super().signal(sig, frame)
+        if self._succession is not None and sig in STOP:
+            raise Interrupted  # the loop, which will find it, is not there before the application is loaded
 
     def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
         """Wait for a signal, a worker's bell, or the verdict on new code."""
         now = time.monotonic()
         times = [self.watch.due, self._stop_at, self._spawn_at if self._spawn_at > now else None]
         until = min([now + (timeout or 0.0), *(at for at in times if at is not None)])
-        readable = [self._bell]
+        readable = [self.hearing]
         if self.renewal is not None and (descriptor := self.renewal.fileno()) is not None:
             readable.append(descriptor)
-        if self._bell in select.select(readable, [], [], max(0.0, until - now))[0]:
-            os.read(self._bell, 65536)
+        if self.hearing in select.select(readable, [], [], max(0.0, until - now))[0]:
+            os.read(self.hearing, 65536)
         signals: list[int] = super().wait_for_signals(0)
         return signals
 
@@ -107,6 +163,7 @@ class Arbiter(arbiter.Arbiter):
 
     def _renew(self, ready: set[int]) -> None:
         assert self.renewal is not None
+        self.watch.extend()
         if self.renewal.go_on(ready):
             self.renewal = None
             if self.again:
@@ -174,6 +231,7 @@ class Arbiter(arbiter.Arbiter):
         if self.renewal is not None:
             self.again = True
             return
+        self.watch.begin()
         self.renewal = Renewal(self)
 
     def handle_term(self) -> None:

@@ -1,6 +1,7 @@
 """What the processes of one gunicorn know of each other, beside what its board shows everybody."""
 
 import mmap
+import os
 import time
 
 from ..board import ROWS
@@ -18,9 +19,13 @@ class Ledger:
 
     STALE_S = 3.0
 
-    def __init__(self) -> None:
+    def __init__(self, descriptor: int | None = None) -> None:
+        """Open the one that another main process left."""
         shape = ROWS + 1, 3
-        self._cells = memoryview(mmap.mmap(-1, shape[0] * shape[1] * 8)).cast("d", shape)
+        size = shape[0] * shape[1] * 8
+        self.descriptor = os.memfd_create("ledger") if descriptor is None else descriptor
+        os.ftruncate(self.descriptor, size)
+        self._cells = memoryview(mmap.mmap(self.descriptor, size)).cast("d", shape)
 
     # For the main process
 

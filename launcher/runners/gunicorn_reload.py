@@ -3,8 +3,10 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from .gunicorn_succession import succeed
 from .reload import Reload, Verdict
 
 if TYPE_CHECKING:
@@ -19,9 +21,15 @@ LOADING_S = 300.0
 class Renewal:
     """One reload of an arbiter: `go_on` does what can be done now."""
 
-    def __init__(self, arbiter: "Arbiter") -> None:
+    def __init__(self, arbiter: "Arbiter", carried: Mapping[str, Any] | None = None) -> None:
+        """Begin one, or go on with one that the arbiter which was here before has `carried` so far."""
         self._arbiter = arbiter
-        self._reload = Reload(arbiter.directory, arbiter.generation + 1, arbiter.environ)
+        if carried is None:
+            self._reload = Reload(arbiter.directory, arbiter.generation + 1, arbiter.environ)
+        else:
+            self._reload = Reload.resume(carried, arbiter.environ)
+        self._settings: Settings | None = None
+        """What was before; None where nothing can be taken back."""
         self._replaced: list[Worker] | None = None
         """Who serves until the new ones do; None while the code is being proven."""
         self._failure = ""
@@ -39,13 +47,7 @@ class Renewal:
                 return False
             if not verdict.ok:
                 return self._end(verdict.reason)
-            try:
-                self._configure(verdict)
-            except (Exception, SystemExit) as error:
-                self._settings.restore(self._arbiter)
-                return self._end(f"gunicorn refuses the new settings: {error}")
-            self._begin()
-            return False
+            return self._succeed() if self._arbiter.cfg.preload_app else self._begin(verdict)
         if not self._failure and time.monotonic() > self._until:
             self._failure = f"the new workers were not ready within {LOADING_S:g} s"
         if self._failure:
@@ -59,29 +61,49 @@ class Renewal:
         """Note that a worker has ended before it was ready; return whether that is this reload's affair."""
         if self._replaced is None or worker.place.generation != self._arbiter.generation:
             return False
-        self._failure = self._failure or "a new worker ended before it was ready; the log says why"
+        self.fail("a new worker ended before it was ready; the log says why")
         return True
 
     def stop(self) -> None:
         self._reload.stop()
 
-    def _configure(self, verdict: Verdict) -> None:
+    def fail(self, reason: str) -> None:
+        """Note that the new code does not do."""
+        self._failure = self._failure or reason
+
+    def _succeed(self) -> bool:
+        """Replace the main process too: see `gunicorn_succession`."""
+        if self._arbiter.directory is None:
+            return self._end("with preload there has to be the record that `serve` makes")
+        self._reload.replacing()
+        try:
+            succeed(self._arbiter, self._reload)
+        except OSError as error:
+            return self._end(f"the main process cannot start again: {error}")
+
+    def _begin(self, verdict: Verdict) -> bool:
         arbiter = self._arbiter
         self._settings = Settings(arbiter)
-        verdict.apply(os.environ)
-        if verdict.argv:
-            sys.argv[1:] = verdict.argv[verdict.argv.index(MODULE) + 1 :]
-        arbiter.app.reload()
-        self._settings.take(arbiter)
-
-    def _begin(self) -> None:
+        try:
+            verdict.apply(os.environ)
+            if verdict.argv:
+                sys.argv[1:] = verdict.argv[verdict.argv.index(MODULE) + 1 :]
+            arbiter.app.reload()
+            arbiter.take_settings()
+        except (Exception, SystemExit) as error:
+            self._settings.restore(arbiter)
+            return self._end(f"gunicorn refuses the new settings: {error}")
         self._reload.replacing()
-        arbiter = self._arbiter
+        self.replace(arbiter.staying())
+        return False
+
+    def replace(self, workers: "list[Worker]") -> None:
+        """Have other workers take the place of these."""
         self._until = time.monotonic() + LOADING_S
-        self._replaced = arbiter.staying()
-        for worker in self._replaced:
+        self._replaced = workers
+        for worker in workers:
             worker.going = True
-        arbiter.generation += 1
+        self._arbiter.generation += 1
 
     def _undo(self, replaced: "list[Worker]") -> None:
         arbiter = self._arbiter
@@ -90,7 +112,10 @@ class Renewal:
         for worker in replaced:
             worker.going = False
         arbiter.generation -= 1
-        self._settings.restore(arbiter)
+        if self._settings is not None:
+            self._settings.restore(arbiter)
+        else:
+            arbiter.num_workers = len(replaced)
 
     def _end(self, reason: str = "") -> bool:
         self._reload.end(reason)
@@ -116,13 +141,5 @@ class Settings:
         os.environ.clear()
         os.environ.update(self._environ)
         arbiter.app.cfg = self._cfg
-        self.take(arbiter)
+        arbiter.take_settings()
         arbiter.num_workers = self._workers
-
-    def take(self, arbiter: "Arbiter") -> None:
-        """Have the arbiter work with its application's settings."""
-        arbiter.setup(arbiter.app)
-        log: Any = arbiter.log
-        if log.cfg is not arbiter.cfg:
-            log.setup(arbiter.cfg)  # gunicorn 25.1 leaves the log level as it was
-        log.reopen_files()

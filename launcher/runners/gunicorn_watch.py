@@ -16,16 +16,21 @@ SIGNS_EVERY_S = 1.0
 class Watch:
     """The messages that are due now and then. Source: sd_notify(3), sd_watchdog_enabled(3)."""
 
-    def __init__(self, tell: Callable[..., None]) -> None:
+    def __init__(self, tell: Callable[..., None], *, announced: bool) -> None:
+        """`announced` is whether systemd has heard READY=1 before."""
         self._tell = tell
         self._began = time.monotonic()
         self._extended = 0.0
-        self._announced = False
+        self._announced = announced
         usec, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID")
         meant = usec.isdigit() and int(usec) > 0 and pid in (None, "", str(os.getpid()))
         self._half = int(usec) / 2e6 if meant else 0.0
         self.due: float | None = self._began if meant else None
         """When to look at the latest (monotonic)."""
+
+    def begin(self) -> None:
+        """Note that something begins for which systemd may have to wait."""
+        self._began = time.monotonic()
 
     def extend(self, seconds: int = EXTENSION_S) -> None:
         """Ask for more time."""

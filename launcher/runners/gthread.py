@@ -25,6 +25,7 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 from .gunicorn import parameters
 from .gunicorn_client import ClientSocket, Connection, TLSSocket
 from .gunicorn_clients import Clients
+from .gunicorn_limit import Limit
 
 if TYPE_CHECKING:
     from .gunicorn_place import Place
@@ -51,6 +52,8 @@ class Worker(ThreadWorker):
         self.client_timeout: float | None = given.get("client_timeout")
         self.max_age: float = given.get("max_worker_age") or math.inf
         self.max_memory: float = given.get("max_worker_memory") or math.inf
+        seconds = given.get("request_timeout")
+        self.limit = Limit(seconds, self.log, self.retire) if seconds else None
         self.others: list[int] = []
         self.shed_at = 0.0
         # gunicorn would stop accepting at once. See `worn_out`.
@@ -114,13 +117,20 @@ class Worker(ThreadWorker):
         if not self.is_parent_alive():
             self.alive = False
             return
-        if not place.worn() and (reason := self.worn_out()):
-            self.log.info("Worker retires: %s", reason)
-            place.wear_out()
+        if reason := self.worn_out():
+            self.retire(reason)
         self.sleep(TICK_S)
 
+    def retire(self, reason: str) -> None:
+        """Ask for another worker, which is to take this one's place once it is ready."""
+        if not self.place.worn():
+            self.log.info("Worker retires: %s", reason)
+            self.place.wear_out()
+
     def sleep(self, seconds: float) -> None:
-        """Wait for a signal, or for a thread that rings."""
+        """Wait for a signal, for a thread that rings, or until a request has taken too long."""
+        if self.limit:
+            seconds = max(0.0, min(seconds, self.limit.enforce() - time.monotonic()))
         if select.select([self.PIPE[0]], [], [], seconds)[0]:
             os.read(self.PIPE[0], 4096)
 
@@ -200,7 +210,13 @@ class Worker(ThreadWorker):
             req.force_close()
         elif not req.must_close:
             req.must_close = cast(bool, LastRequest(self))
-        kept = super().handle_request(req, conn)
+        if self.limit:
+            self.limit.begin(req, cast(ClientSocket | TLSSocket, conn.sock))
+        try:
+            kept = super().handle_request(req, conn)
+        finally:
+            if self.limit:
+                self.limit.end()
         if self.nr >= self.enough and not self.place.worn():
             self.ring()
         return kept

@@ -25,8 +25,8 @@ _at_exit = ExitStack()
 
 
 def parameters() -> dict[str, Any]:
-    """Read `VARIABLE`: client_timeout, max_worker_age (seconds), max_worker_memory (bytes), umask, initgroups_user,
-    log_file, unlink (paths of unix sockets), drain_delay (seconds), sockets_stay (they are somebody else's too)."""
+    """Read `VARIABLE`: request_timeout, client_timeout, drain_delay, max_worker_age (seconds), max_worker_memory
+    (bytes), umask, initgroups_user, log_file, unlink (paths of unix sockets), sockets_stay (others have them too)."""
     values: dict[str, Any] = json.loads(os.environ.get(VARIABLE) or "{}")
     return values
 

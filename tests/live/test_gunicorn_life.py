@@ -297,3 +297,42 @@ def test_client_of_a_reload_is_told_to_move(tmp_path: Path) -> None:
         site.reload()
         client.get("/")
         assert client.answer().headers["connection"] == "close"
+
+
+# A request that takes too long
+
+
+STUCK = """
+import threading
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/begun":
+        start_response("200 OK", [("Content-Length", "2")])
+        yield b"1"
+    if environ["PATH_INFO"] in ("/begun", "/stuck"):
+        never_set = threading.Event()
+        never_set.wait()
+    start_response("200 OK", [("Content-Length", "1")])
+    yield b"1"
+"""
+
+
+@pytest.mark.parametrize("path", ["/stuck", "/begun"])
+def test_request_that_takes_too_long_is_cut_and_its_worker_replaced(path: str, tmp_path: Path) -> None:
+    with (
+        Site(tmp_path, code=STUCK, request_timeout="1s", graceful_timeout="1s", workers=1) as site,
+        site.client() as client,
+    ):
+        first = site.ready()
+        began = time.monotonic()
+        client.get(path)
+        if path == "/stuck":
+            answer = client.answer()
+            assert (answer.status, answer.headers["connection"]) == (503, "close")
+        else:
+            assert client.rest().endswith(b"\r\n\r\n1")
+        assert time.monotonic() - began >= 1
+        assert re.search(rf"Request GET {path} took longer than 1 s(?s:.*)never_set.wait", site.output)
+        wait_for(lambda: site.ready() and site.ready() != first, "another worker")
+        assert site.request("/").status == 200
+        wait_for(lambda: first[0] not in site.tree(), "the end of the first")

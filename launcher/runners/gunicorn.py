@@ -26,7 +26,7 @@ _at_exit = ExitStack()
 
 def parameters() -> dict[str, Any]:
     """Read `VARIABLE`: request_timeout, client_timeout, drain_delay, max_worker_age (seconds), max_worker_memory
-    (bytes), umask, initgroups_user, log_file, unlink (paths of unix sockets), sockets_stay (others have them too)."""
+    (bytes), umask, initgroups_user, log_file, unlink (paths of unix sockets)."""
     values: dict[str, Any] = json.loads(os.environ.get(VARIABLE) or "{}")
     return values
 

@@ -26,9 +26,14 @@ from .gunicorn_reload import Renewal
 from .gunicorn_succession import Succession, inherit
 from .gunicorn_watch import Watch
 
+SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
+"""Environment variable, not empty where the sockets are systemd's too: what waits there is the next server's."""
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
 LONGEST_PAUSE_S = 30.0
+"""Between two tries to have a worker become ready."""
+PRELOADING_S = 300
+"""What systemd gives a main process that loads the application, and says nothing meanwhile."""
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -62,7 +67,8 @@ class Arbiter(arbiter.Arbiter):
         else:
             self.ledger = Ledger()
             self.hearing, self.bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-            self.watch.extend()
+        if app.cfg.preload_app:
+            self.watch.extend(PRELOADING_S)
         super().__init__(app)
 
     def _go_on(self, succession: Succession) -> None:
@@ -106,6 +112,7 @@ class Arbiter(arbiter.Arbiter):
             self.renewal.fail("the main process cannot load the new code; the log says why")
             if not isinstance(error, SystemExit):
                 self.log.exception("The application cannot be loaded")
+        self.watch.resume()
 
     def take_settings(self) -> None:
         """Work with what the application was told last."""
@@ -154,8 +161,6 @@ class Arbiter(arbiter.Arbiter):
         if self._stop_at is not None and time.monotonic() >= self._stop_at:
             raise StopIteration
         ready = {entry.pid for entry in self.board.entries() if entry.state == READY}
-        if ready:
-            self._pause = 0.0
         self.watch.look(self.board, self.generation)
         if self.renewal is not None:
             self._renew(ready)
@@ -185,6 +190,7 @@ class Arbiter(arbiter.Arbiter):
             for _ in range(wanted - len(staying)):
                 self.spawn_worker()
         if sum(worker.pid in ready for worker in staying) >= self.num_workers:
+            self._pause = 0.0
             for worker in self.WORKERS.values():
                 if worker.going:
                     self.dismiss(worker)
@@ -262,7 +268,7 @@ class Arbiter(arbiter.Arbiter):
 
     def stop(self, graceful: bool = True) -> None:
         self.begin_stop()
-        if not parameters().get("sockets_stay"):
+        if not os.environ.get(SOCKETS_STAY):
             self.ledger.stop()
         super().stop(graceful)
 

@@ -76,9 +76,11 @@ class Renewal:
         if self._arbiter.directory is None:
             return self._end("with preload there has to be the record that `serve` makes")
         self._reload.replacing()
+        self._arbiter.watch.suspend(int(LOADING_S))
         try:
             succeed(self._arbiter, self._reload)
         except OSError as error:
+            self._arbiter.watch.resume()
             return self._end(f"the main process cannot start again: {error}")
 
     def _begin(self, verdict: Verdict) -> bool:

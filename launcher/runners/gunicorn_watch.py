@@ -39,6 +39,16 @@ class Watch:
             self._extended = now
             self._tell(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}")
 
+    def suspend(self, seconds: int) -> None:
+        """Have systemd wait for so long until the next WATCHDOG=1."""
+        if self.due is not None:
+            self._tell(f"WATCHDOG_USEC={seconds * 1_000_000}", "WATCHDOG=1")
+
+    def resume(self) -> None:
+        """Have it wait as before."""
+        if self.due is not None:
+            self._tell(f"WATCHDOG_USEC={2e6 * self._half:.0f}", "WATCHDOG=1")
+
     def look(self, board: Board, generation: int) -> None:
         """Say what is to be said."""
         if not self._announced:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import queue
 import socket
 import subprocess
 import sys
@@ -163,12 +164,27 @@ class Crowd:
 def notify_socket(directory: Path) -> Iterator[tuple[str, Callable[..., str]]]:
     """Listen as systemd does; yield the path, and a function that returns the next message, or raises TimeoutError."""
     path = str(directory / "notify")
+    messages: queue.SimpleQueue[str] = queue.SimpleQueue()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
         os.chmod(path, 0o666)
 
-        def receive(timeout_s: float = 30.0) -> str:
-            sock.settimeout(timeout_s)
-            return sock.recv(4096).decode()
+        def read() -> None:
+            # All the time, as systemd does: a sender would wait where ten messages are unread.
+            while said := sock.recv(4096):
+                messages.put(said.decode())
 
-        yield path, receive
+        def receive(timeout_s: float = 30.0) -> str:
+            try:
+                return messages.get(timeout=timeout_s)
+            except queue.Empty:
+                raise TimeoutError from None
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield path, receive
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", path)
+            reader.join()

@@ -167,6 +167,16 @@ def test_systemd_hears_of_a_reload(preload: bool, tmp_path: Path) -> None:
         assert "STATUS=reload refused" in until(receive, "READY=1")[-1]
 
 
+def test_watchdog_waits_while_the_main_process_loads_new_code(tmp_path: Path) -> None:
+    with notify_socket(tmp_path) as (path, receive):
+        environ = {"NOTIFY_SOCKET": path, "WATCHDOG_USEC": "2000000"}
+        with Site(tmp_path, preload=True, environ=environ) as site:
+            site.reload()
+            messages = until(receive, "WATCHDOG_USEC=2000000")
+            assert any(each.startswith("WATCHDOG_USEC=300000000") for each in messages)
+            until(receive, "READY=1")
+
+
 def test_upgrade_by_sigusr2_is_refused(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.signal(signal.SIGUSR2)

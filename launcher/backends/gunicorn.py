@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..backend import Backend
 from ..kinds import Mode
 from ..lean import TYPE_CHECKING
-from ..native import Refusal, Words, compute, each, flag, hook, impossible, switch, whole_seconds
+from ..native import Refusal, Words, compute, each, flag, hook, switch, whole_seconds
 from ..options import Options
 
 if TYPE_CHECKING:
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 
 
 IN_WORKER = "our subclass of gunicorn's threaded worker does it"
+IN_THREADS = (
+    "the client is cut off, with 503 where nothing was sent; the thread goes on until its worker is replaced, "
+    "which is done at once, and takes graceful_timeout at most"
+)
 IN_MASTER = "our subclass of gunicorn's arbiter does it"
 
 
@@ -112,7 +116,7 @@ BACKEND = Backend(
         "threads": flag("--threads"),
         "max_connections": flag("--worker-connections"),
         "preload": switch("--preload", aliases=["preload_app"]),
-        "request_timeout": impossible("a thread cannot be stopped, and --timeout only notices a dead worker"),
+        "request_timeout": hook("request_timeout", IN_THREADS),
         "worker_timeout": flag("--timeout", "-t").only(whole_seconds),
         "graceful_timeout": flag("--graceful-timeout").only(whole_seconds),
         "drain_delay": hook("drain_delay", IN_MASTER),

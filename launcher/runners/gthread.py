@@ -6,66 +6,44 @@ stop it; and each request goes from the main thread to a pool and back. Here the
 take one event at a time, and run a request once it has arrived.
 """
 
-import errno
 import math
 import os
 import random
 import select
 import signal
-import socket
 import sys
 import threading
 import time
 from types import FrameType
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from gunicorn import util
 from gunicorn.config import Config
 from gunicorn.http import Request
 from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from .gunicorn import parameters
-from .gunicorn_client import HELD_BYTES, ClientSocket, Connection, OpaqueConnection, TLSSocket
-from .gunicorn_ledger import Ledger
+from .gunicorn_client import ClientSocket, Connection, TLSSocket
+from .gunicorn_clients import Clients
+from .gunicorn_limit import Limit
+
+if TYPE_CHECKING:
+    from .gunicorn_place import Place
 
 TICK_S = 1.0
-FRESH_S = 5.0
-"""For a new client's first byte, besides `keepalive`: gunicorn 27.0.1, DEFAULT_WORKER_DATA_TIMEOUT."""
-LINGER_S = 2.0
-"""For a client to close after us, or to ask once more: gunicorn 27.0.1, close_graceful, STOP_KEEPALIVE_LINGER."""
-YIELD_S = 0.001
-"""Head start that a worker gives to those with fewer connections."""
 SHED_EVERY_S = 0.01
-SUCCESSION_S = 60.0
-"""How long a worker that is to be replaced waits for its successors."""
-
-ONCE = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 
 
 class Worker(ThreadWorker):
     """What `--worker-class launcher.runners.gthread.Worker` names; `gunicorn.parameters` tells what it takes."""
 
-    ledger: Ledger
-
-    def __init__(self, *told: Any) -> None:
-        super().__init__(*told)
-        # This still is the master: what is made here is shared by its workers.
-        if not hasattr(Worker, "ledger"):
-            Worker.ledger = Ledger()
-        self.row = self.ledger.claim(self.age)
-
-    # In the master
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether this worker has asked for a successor, and so has been given a place that it leaves empty."""
-        return self.ledger.succeeded(self.row)
-
-    def outdate(self, last: int) -> None:
-        """Note that a reload replaces the workers up to the age of `last`."""
-        self.ledger.set_succeeded(self.row, False)
-        self.ledger.outdate(last)
+    pid: int  # type: ignore[assignment]  # the stubs of 26.2 have what it is before the fork
+    place: "Place"
+    """Given by the main process before the fork."""
+    going = False
+    """In the main process: whether another worker is to take its place."""
+    told = False
+    """In the main process: whether it was told to go."""
 
     # At the start of a worker
 
@@ -74,70 +52,55 @@ class Worker(ThreadWorker):
         self.client_timeout: float | None = given.get("client_timeout")
         self.max_age: float = given.get("max_worker_age") or math.inf
         self.max_memory: float = given.get("max_worker_memory") or math.inf
-        self.open: set[Connection] = set()
-        self.waiting: dict[int, Connection] = {}
-        """By descriptor. Whoever takes a connection out has it to himself."""
-        self.listeners: dict[int, tuple[socket.socket, Any]] = {}
-        self.listening = self.leaving = False
-        self.listening_lock = threading.Lock()
-        self.accepting_lock = threading.Lock()
+        seconds = given.get("request_timeout")
+        self.limit = Limit(seconds, self.log, self.retire) if seconds else None
         self.others: list[int] = []
-        self.heirs = 0
-        """How many workers made after `last` are to serve before this one may go."""
-        self.last = 0.0
-        self.outdated = False
-        self.shed_at = self.go_at = 0.0
+        self.shed_at = 0.0
         # gunicorn would stop accepting at once. See `worn_out`.
         self.enough, self.max_requests = self.max_requests, sys.maxsize
         self.cfg = cast(Config, Settled(self.cfg))
-        self.epoll = select.epoll()
-        self.bell = os.eventfd(0)
         # ThreadWorker's would make a pool.
         BaseWorker.init_process(self)
 
     def load_wsgi(self) -> None:
+        # It has nothing to finish yet, and an import may take long.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
             super().load_wsgi()
-        except BaseException:
-            if self.ledger.first_to_fail():
+        except BaseException as error:
+            if not self.place.ledger.served():
                 raise
-            # gunicorn 27.0.1 stops, with the worker's status, when one cannot start. A second one
-            # with such a status interrupts that, and makes it 1.
-            sys.exit(1)
+            if not isinstance(error, SystemExit):
+                self.log.exception("The application cannot be loaded")
+            sys.exit(1)  # gunicorn 27.0.1 would end with all that serve, on the status that this error has
+        signal.signal(signal.SIGTERM, self.handle_exit)
+        signal.siginterrupt(signal.SIGTERM, False)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Stop; but in a reload, only when those that it starts are there. Told twice: stop."""
-        if self.age <= self.ledger.outdated() and not self.outdated:
-            self.outdated = True
-            self.make_way(self.cfg.workers, self.ledger.outdated())
-        else:
-            self.alive = False
+        self.alive = False
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
-        self.dismiss()
+        if self.booted:
+            self.clients.dismiss()
         BaseWorker.handle_quit(self, sig, frame)
 
     # The main thread
 
     def run(self) -> None:
         """Keep watch while the threads work, and let them finish in the end."""
-        cfg = self.cfg
-        self.tls = bool(cfg.is_ssl)
-        others = (cfg.protocol, "http"), (cfg.proxy_protocol, "off"), (getattr(cfg, "http2_cleartext", "off"), "off")
-        opaque = self.tls or any(given != plain for given, plain in others)
-        self.connection: type[Connection] = OpaqueConnection if opaque else Connection
-        self.keepalive = cfg.keepalive
-        for listener in self.sockets:
-            listener.setblocking(False)
-            self.listeners[listener.fileno()] = listener, listener.getsockname()
-        self.epoll.register(self.bell, select.EPOLLIN)
-        threads = [threading.Thread(target=self.work, name=f"request-{n}") for n in range(cfg.threads)]
+        self.clients = Clients(self)
+        threads = [
+            threading.Thread(target=self.clients.work, name=f"request-{number}") for number in range(self.cfg.threads)
+        ]
         for thread in threads:
             thread.start()
         self.born = time.monotonic()
         # Workers that started together shall not retire together.
         self.old_at = self.born + self.max_age * random.uniform(0.9, 1.0)
-        self.listen(True)
+        self.clients.listen(True)
+        self.report()
+        self.clients.call()
+        self.place.ready()
         while self.alive:
             self.tick()
         self.end(threads)
@@ -146,206 +109,61 @@ class Worker(ThreadWorker):
         """Do what is due every second."""
         self.notify()
         self.report()
-        self.expire()
-        self.others = self.ledger.others(self.row)
+        self.clients.expire()
+        self.clients.call()
+        place = self.place
+        place.board.count(place.row, self.nr)
+        self.others = place.ledger.others(place.row)
         if not self.is_parent_alive():
             self.alive = False
-        elif not self.heirs:
-            if reason := self.worn_out():
-                self.log.info("Worker retires: %s", reason)
-                self.make_way(1, self.ledger.youngest())
-                self.ledger.set_succeeded(self.row, True)
-                # One worker more, until this one ends: see `gunicorn.child_exit`.
-                os.kill(self.ppid, signal.SIGTTIN)
-            self.sleep(TICK_S)
-        elif self.ledger.after(self.last, self.others) < self.heirs and time.monotonic() < self.go_at:
-            self.sleep(0.1)
-        else:
-            self.alive = False
+            return
+        if reason := self.worn_out():
+            self.retire(reason)
+        self.sleep(TICK_S)
 
-    def make_way(self, heirs: int, last: float) -> None:
-        """Go when so many workers serve that were made after `last`, or after `SUCCESSION_S`."""
-        self.heirs, self.last = heirs, last
-        self.go_at = time.monotonic() + SUCCESSION_S
+    def retire(self, reason: str) -> None:
+        """Ask for another worker, which is to take this one's place once it is ready."""
+        if not self.place.worn():
+            self.log.info("Worker retires: %s", reason)
+            self.place.wear_out()
 
     def sleep(self, seconds: float) -> None:
-        """Wait for a signal, or for a thread that rings."""
+        """Wait for a signal, for a thread that rings, or until a request has taken too long."""
+        if self.limit:
+            seconds = max(0.0, min(seconds, self.limit.enforce() - time.monotonic()))
         if select.select([self.PIPE[0]], [], [], seconds)[0]:
             os.read(self.PIPE[0], 4096)
-
-    def expire(self) -> None:
-        """Close what has waited for too long."""
-        now = time.monotonic()
-        for descriptor, connection in self.waiting.copy().items():
-            if connection.deadline <= now and self.waiting.pop(descriptor, None) is not None:
-                self.drop(connection)
 
     def worn_out(self) -> str:
         """Return why another worker should take this one's place; mostly nothing."""
         now = time.monotonic()
         if self.nr >= self.enough:
-            reason = f"after {self.nr} requests"
-        elif now >= self.old_at:
-            reason = f"{now - self.born:.0f} s old"
-        elif self.max_memory < math.inf and (used := resident_bytes()) > self.max_memory:
-            reason = f"{used} bytes of memory"
-        else:
-            return ""
-        if any(map(self.ledger.succeeded, self.others)):
-            return ""  # one after the other
-        return reason
+            return f"after {self.nr} requests"
+        if now >= self.old_at:
+            return f"{now - self.born:.0f} s old"
+        if self.max_memory < math.inf and (used := resident_bytes()) > self.max_memory:
+            return f"{used} bytes of memory"
+        return ""
 
     def end(self, threads: list[threading.Thread]) -> None:
         """Accept nobody; let requests end within `graceful_timeout`, and idle clients ask once more."""
-        now = time.monotonic()
-        deadline = now + self.cfg.graceful_timeout
-        self.listen(False)
-        self.ledger.leave(self.row)
-        for connection in self.waiting.copy().values():
-            if not connection.received:
-                connection.deadline = min(connection.deadline, now + LINGER_S)
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        self.place.leave()
+        # With reuse_port each worker has a queue of its own.
+        self.clients.leave(last=self.place.ledger.stopping() or self.cfg.reuse_port)
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
             self.notify()
             # Not at once: a thread may have a client that it has yet to accept.
             self.sleep(0.05)
-            self.expire()
-            if not self.open:
-                self.dismiss()
-        self.dismiss()
+            self.clients.expire()
+            if not self.clients.open:
+                self.clients.dismiss()
+        self.clients.dismiss()
         if any(thread.is_alive() for thread in threads):
-            self.log.warning("Time is up: %d connections are cut off", len(self.open))
+            self.log.warning("Time is up: %d connections are cut off", len(self.clients.open))
             os._exit(0)  # the interpreter's own end would wait for the threads
 
-    def dismiss(self) -> None:
-        """Let the threads go, each when it has done what it is doing."""
-        self.leaving = True
-        os.eventfd_write(self.bell, 1)
-
-    # The threads
-
-    def work(self) -> None:
-        """Take one event after another."""
-        poll = self.epoll.poll
-        while not self.leaving:
-            for descriptor, _ in poll(-1, 1):
-                if descriptor in self.listeners:
-                    connection = self.welcome(*self.listeners[descriptor])
-                else:
-                    connection = self.waiting.pop(descriptor, None)
-                if connection is None:
-                    continue
-                try:
-                    self.advance(connection)
-                except Exception:
-                    self.log.exception("Error on the connection of %s", connection.client)
-                    self.drop(connection)
-
-    def welcome(self, listener: socket.socket, name: Any) -> Connection | None:
-        """Accept a client, if no other worker has."""
-        if self.ledger.excess(self.row, self.others) > 0:
-            time.sleep(YIELD_S)
-        # One at a time: threads that the same event woke would together pass the limit.
-        with self.accepting_lock:
-            return self.take(listener, name) if len(self.open) < self.worker_connections else None
-
-    def take(self, listener: socket.socket, name: Any) -> Connection | None:
-        try:
-            accepted, client = listener.accept()
-        except OSError as error:
-            if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
-                self.log.error("Cannot accept: %s", error)
-                time.sleep(0.1)
-            return None
-        sock = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        connection = self.connection(self.cfg, sock, client, name)
-        if self.client_timeout:
-            sock.settimeout(self.client_timeout) if self.tls else sock.limit(self.client_timeout)
-        self.open.add(connection)
-        self.report()
-        if len(self.open) >= self.worker_connections:
-            self.listen(False)
-        return connection
-
-    def listen(self, wanted: bool) -> None:
-        with self.listening_lock:
-            wanted = wanted and self.alive
-            if wanted == self.listening:
-                return
-            self.listening = wanted
-            for descriptor in self.listeners:
-                if wanted:
-                    self.epoll.register(descriptor, select.EPOLLIN)
-                else:
-                    self.epoll.unregister(descriptor)
-
-    def advance(self, connection: Connection) -> None:
-        """Go as far as the client has sent, and leave the connection waiting, or closed."""
-        if connection.closing:
-            self.linger(connection)
-        elif not connection.receive():
-            self.drop(connection)
-        else:
-            while connection.ready():
-                if not self.handle(connection):
-                    self.close(connection)
-                    return
-                if not connection.more():
-                    break
-            self.wait(connection)
-
-    def wait(self, connection: Connection) -> None:
-        """Come back when the client has sent more, or when it has not for too long."""
-        now = time.monotonic()
-        if connection.closing:
-            pass  # its deadline stands
-        elif not connection.received:
-            idle = self.keepalive if connection.initialized else self.client_timeout or FRESH_S + self.keepalive
-            connection.deadline = now + (idle if self.alive else min(idle, LINGER_S))
-        elif connection.needed or not connection.begun:
-            # A head has one such time for all of it; a body, as long as it moves.
-            connection.begun = True
-            connection.deadline = now + (self.client_timeout or math.inf)
-        descriptor = connection.sock.fileno()
-        self.waiting[descriptor] = connection
-        if connection.armed:
-            self.epoll.modify(descriptor, ONCE)
-        else:
-            connection.armed = True
-            self.epoll.register(descriptor, ONCE)
-
-    def close(self, connection: Connection) -> None:
-        """Close once the client has, unless it told us to: a reset could take the answer away from it."""
-        if not connection.ended():
-            try:
-                connection.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-            else:
-                connection.closing = True
-                connection.deadline = time.monotonic() + LINGER_S
-                self.wait(connection)
-                return
-        self.drop(connection)
-
-    def linger(self, connection: Connection) -> None:
-        try:
-            data = connection.sock.recv(HELD_BYTES, socket.MSG_DONTWAIT)
-        except OSError:
-            data = b""
-        if data:
-            self.wait(connection)
-        else:
-            self.drop(connection)
-
-    def drop(self, connection: Connection) -> None:
-        self.open.discard(connection)
-        util.close(connection.sock)
-        self.report()
-        if self.alive:
-            if not self.listening and len(self.open) < self.worker_connections:
-                self.listen(True)
-        else:
-            self.ring()
+    # For the threads
 
     def ring(self) -> None:
         """Wake the main thread."""
@@ -354,9 +172,17 @@ class Worker(ThreadWorker):
         except BlockingIOError:
             pass  # it has enough to wake up for
 
+    def show(self) -> None:
+        """Show that requests are taken."""
+        self.place.board.show(self.place.row)
+
+    def excess(self) -> float:
+        """Return how many connections this worker has more than the one with the fewest."""
+        return self.place.ledger.excess(self.place.row, self.others)
+
     def report(self) -> None:
         if self.alive:
-            self.ledger.write(self.row, len(self.open))
+            self.place.ledger.write(self.place.row, len(self.clients.open))
 
     def handle(self, conn: TConn) -> bool:
         try:
@@ -379,14 +205,42 @@ class Worker(ThreadWorker):
 
     def handle_request(self, req: Request, conn: TConn) -> bool:
         now = time.monotonic()
-        if now >= self.shed_at and self.ledger.excess(self.row, self.others) > 1:
+        if now >= self.shed_at and self.excess() > 1:
             # The client will come back, and to a worker that holds fewer.
             self.shed_at = now + SHED_EVERY_S
             req.force_close()
-        kept = super().handle_request(req, conn)
-        if self.nr >= self.enough and not self.heirs:
+        elif not req.must_close:
+            req.must_close = cast(bool, LastRequest(self))
+        if self.limit:
+            self.limit.begin(req, cast(ClientSocket | TLSSocket, conn.sock))
+        try:
+            kept = super().handle_request(req, conn)
+        finally:
+            if self.limit:
+                self.limit.end()
+        if self.nr >= self.enough and not self.place.worn():
             self.ring()
         return kept
+
+
+class LastRequest:
+    """Whether a request is its connection's last: true if the worker is leaving when the answer's head is made.
+
+    gunicorn 27.0.1 would decide when the request begins: an answer that takes long would keep, in a server that
+    stops, a connection that is about to be closed.
+    """
+
+    __slots__ = ("_decided", "_worker")
+
+    def __init__(self, worker: Worker) -> None:
+        self._worker: Worker | None = worker
+        self._decided = False
+
+    def __bool__(self) -> bool:
+        if self._worker is not None:
+            self._decided = not self._worker.alive
+            self._worker = None
+        return self._decided
 
 
 class Settled:

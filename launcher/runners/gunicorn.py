@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from ssl import SSLContext
 
-    from gunicorn.arbiter import Arbiter
     from gunicorn.config import Config
-    from gunicorn.workers.base import Worker
+
+    from .gthread import Worker
+    from .gunicorn_arbiter import Arbiter
 
 VARIABLE = "LAUNCHER_GUNICORN"
 """Environment variable with a JSON object: what gunicorn has no flag for. An absent key leaves it to gunicorn."""
@@ -24,18 +25,16 @@ _at_exit = ExitStack()
 
 
 def parameters() -> dict[str, Any]:
-    """Read `VARIABLE`: client_timeout, max_worker_age (seconds), max_worker_memory (bytes), umask, initgroups_user,
-    log_file, unlink (paths of unix sockets)."""
+    """Read `VARIABLE`: request_timeout, client_timeout, drain_delay, max_worker_age (seconds), max_worker_memory
+    (bytes), umask, initgroups_user, log_file, unlink (paths of unix sockets)."""
     values: dict[str, Any] = json.loads(os.environ.get(VARIABLE) or "{}")
     return values
 
 
 def on_starting(server: "Arbiter") -> None:
-    """Note the unix sockets that are to be removed at the end, and how to start again on SIGUSR2."""
-    # gunicorn would run the file of whatever module was named, as a script.
-    server.START_CTX["args"] = [sys.executable, "-P", "-m", __name__, *sys.argv[1:]]
+    """Note the unix sockets that are to be removed at the end."""
     given = parameters()
-    passed = os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep)
+    passed = os.environ.get("LAUNCHER_UNLINK", "").split(os.pathsep)
     _at_exit.enter_context(socket_files([*given.get("unlink", ()), *passed]))
 
 
@@ -46,9 +45,13 @@ def nworkers_changed(server: "Arbiter", new: int, old: int | None) -> None:
 
 
 def on_exit(server: "Arbiter") -> None:
-    """Remove the unix sockets, unless another master goes on with them (SIGUSR2)."""
-    if server.reexec_pid == server.master_pid == 0:
-        _at_exit.close()
+    """Remove the unix sockets."""
+    _at_exit.close()
+
+
+def pre_fork(server: "Arbiter", worker: "Worker") -> None:
+    """Give a worker its row."""
+    server.give_place(worker)
 
 
 def post_fork(server: "Arbiter", worker: "Worker") -> None:
@@ -57,6 +60,7 @@ def post_fork(server: "Arbiter", worker: "Worker") -> None:
     Its `initgroups` leaves the worker in group 0; without, it is in no supplementary group.
     """
     _heed_early_signals(server)
+    worker.place.enter()
     given = parameters()
     if (umask := given.get("umask")) is not None:
         os.umask(umask)
@@ -83,19 +87,8 @@ def _heed_early_signals(server: "Arbiter") -> None:
 
 
 def child_exit(server: "Arbiter", worker: "Worker") -> None:
-    """Take back the place of a worker whose successor came before it left."""
-    if getattr(worker, "succeeded", False):
-        server.num_workers -= 1
-
-
-def on_reload(server: "Arbiter") -> None:
-    """Tell the workers that they are to go when others are there, and forget the places that were added.
-
-    gunicorn 27.0.1 has set the number of workers anew, and is about to start as many, and to stop these at once.
-    """
-    for worker in server.WORKERS.values():
-        if hasattr(worker, "outdate"):
-            worker.outdate(server.worker_age)
+    """Take back the row of a worker."""
+    server.take_place(worker)
 
 
 def ssl_context(config: "Config", default: "Callable[[], SSLContext]") -> "SSLContext":
@@ -115,7 +108,17 @@ def main() -> None:
     os.environ.pop("GUNICORN_CMD_ARGS", None)
     from gunicorn.app.wsgiapp import run
 
-    run(prog="gunicorn")
+    from .. import instance
+    from .gunicorn_arbiter import install
+
+    install()
+    pid = os.getpid()
+    try:
+        run(prog="gunicorn")
+    finally:
+        directory = os.environ.get(instance.VARIABLE)
+        if directory and os.getpid() == pid:  # workers come by here too
+            instance.remove(directory)
 
 
 if __name__ == "__main__":

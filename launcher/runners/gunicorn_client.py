@@ -5,6 +5,7 @@ import re
 import socket
 import ssl
 import struct
+import threading
 from functools import cache
 from typing import Any, cast
 
@@ -45,6 +46,9 @@ class ClientSocket(_Impatient):
     """A connection as it is accepted. It sends the head of an answer together with the beginning of its body."""
 
     _head = b""
+    first: "threading.Lock | None" = None
+    """Taken by whoever is first to send something of an answer, where requests have a time limit."""
+    _answering: "threading.Lock | None" = None
 
     def sendall(self, data: Any, flags: int = 0, /) -> None:
         if self._head:
@@ -53,7 +57,14 @@ class ClientSocket(_Impatient):
             # PEP 3333 too wants it held back until there is something of the body.
             self._head = data
             return
+        if self.first is not self._answering:
+            self._begin_answer()
         super().sendall(data, flags)
+
+    def _begin_answer(self) -> None:
+        if self.first is not None and not self.first.acquire(blocking=False):
+            raise ConnectionResetError(errno.ECONNRESET, "the request took too long, and was answered so")
+        self._answering = self.first
 
     def sendfile(self, *what: Any) -> int:
         self.flush()

@@ -1,43 +1,46 @@
-"""What gunicorn's workers know of each other."""
+"""What the processes of one gunicorn know of each other, beside what its board shows everybody."""
 
 import mmap
 import os
 import time
 
-SEEN, HELD, SUCCEEDED, AGE = range(4)
+from ..board import ROWS
+
+SEEN, HELD, WORN = range(3)
+STOPPING, SERVED, USED = range(3)
 
 
 class Ledger:
-    """What the workers of one master tell each other: shared memory, with a row for each.
+    """Shared memory with a row for each worker, the same as on the board.
 
     A row has the time of its worker's last entry (negative while it does not serve), how many connections it
-    holds, whether it has asked for a successor, and its age: gunicorn numbers the workers of a master. One more
-    row is the master's: the age of the last worker that is to go in a reload.
+    holds, and whether another worker should take its place. One more row is the main process's.
     """
 
-    ROWS = 256
     STALE_S = 3.0
 
-    def __init__(self) -> None:
-        shape = self.ROWS + 1, 4
-        self._cells = memoryview(mmap.mmap(-1, shape[0] * shape[1] * 8)).cast("d", shape)
-        self._token, last = os.pipe()
-        os.write(last, b"!")
-        os.close(last)
+    def __init__(self, descriptor: int | None = None) -> None:
+        """Open the one that another main process left."""
+        shape = ROWS + 1, 3
+        size = shape[0] * shape[1] * 8
+        self.descriptor = os.memfd_create("ledger") if descriptor is None else descriptor
+        os.ftruncate(self.descriptor, size)
+        self._cells = memoryview(mmap.mmap(self.descriptor, size)).cast("d", shape)
 
-    # For the master
+    # For the main process
 
-    def claim(self, age: int) -> int:
-        """Return a new worker's row: the one unused for longest."""
-        row = min(range(self.ROWS), key=lambda row: abs(self._cells[row, SEEN]))
-        self._cells[row, SUCCEEDED] = False
-        self._cells[row, AGE] = age
+    def clear(self, row: int) -> None:
+        """Make a row fit for a new worker."""
+        self._cells[row, HELD] = self._cells[row, WORN] = 0
+        self._cells[ROWS, USED] = max(self._cells[ROWS, USED], row + 1)
         self.leave(row)
-        return row
 
-    def outdate(self, age: int) -> None:
-        """Note that a reload replaces the workers up to this age."""
-        self._cells[self.ROWS, AGE] = age
+    def stop(self) -> None:
+        """Note that no other worker will take what a leaving one does not."""
+        self._cells[ROWS, STOPPING] = True
+
+    def worn(self, row: int) -> bool:
+        return bool(self._cells[row, WORN])
 
     # For the worker of a row
 
@@ -48,35 +51,29 @@ class Ledger:
     def leave(self, row: int) -> None:
         self._cells[row, SEEN] = -time.monotonic()
 
+    def wear_out(self, row: int) -> None:
+        """Ask for another worker to take this one's place."""
+        self._cells[row, WORN] = True
+
+    def serve(self) -> None:
+        """Note that a worker has loaded the application: from now on one that cannot does not end the server."""
+        self._cells[ROWS, SERVED] = True
+
     # For all
 
-    def succeeded(self, row: int) -> bool:
-        return bool(self._cells[row, SUCCEEDED])
+    def stopping(self) -> bool:
+        return bool(self._cells[ROWS, STOPPING])
 
-    def set_succeeded(self, row: int, value: bool) -> None:
-        self._cells[row, SUCCEEDED] = value
-
-    def outdated(self) -> float:
-        return self._cells[self.ROWS, AGE]
-
-    def youngest(self) -> float:
-        """Return the age of the last worker that was made."""
-        return max(self._cells[row, AGE] for row in range(self.ROWS))
+    def served(self) -> bool:
+        return bool(self._cells[ROWS, SERVED])
 
     def others(self, row: int) -> list[int]:
         """Return the rows of the other workers that serve now."""
         recently = time.monotonic() - self.STALE_S
-        return [other for other in range(self.ROWS) if self._cells[other, SEEN] > recently and other != row]
-
-    def after(self, age: float, rows: list[int]) -> int:
-        """Return how many of these were made after the worker of that age."""
-        return sum(self._cells[row, AGE] > age for row in rows)
+        used = int(self._cells[ROWS, USED])
+        return [other for other in range(used) if self._cells[other, SEEN] > recently and other != row]
 
     def excess(self, row: int, others: list[int]) -> float:
         """Return how many connections `row` holds more than the one of `others` with the fewest."""
         mine = self._cells[row, HELD]
         return mine - min([self._cells[other, HELD] for other in others], default=mine)
-
-    def first_to_fail(self) -> bool:
-        """Return True to one caller of all processes."""
-        return os.read(self._token, 1) == b"!"

@@ -66,7 +66,23 @@ class Reload:
         # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
         stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         self._tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code")
-        self._reader, self._process = _prove(directory or "")
+        if directory is None:
+            self.verdict = Verdict(True)
+        else:
+            self._reader, self._process = _prove(directory)
+
+    def carry(self) -> dict[str, Any]:
+        """Return all there is to know of a reload whose verdict is in, as JSON could hold it."""
+        assert self.verdict is not None
+        names = ("generation", "_directory", "_since", "_before", "_number")
+        return {"verdict": self.verdict._asdict(), **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def resume(cls, carried: Mapping[str, Any], environ: Mapping[str, str]) -> "Reload":
+        """Go on with what `carry` returned, in another program of the same process."""
+        reload = cls.__new__(cls)
+        vars(reload).update(carried, _environ=environ, verdict=_verdict(carried["verdict"]))
+        return reload
 
     def fileno(self) -> int:
         return self._reader
@@ -156,7 +172,10 @@ def _prove(directory: str) -> tuple[int, "subprocess.Popen[bytes]"]:
 
 def _read(said: bytes) -> Verdict:
     try:
-        values = json.loads(said)
-        return Verdict(**{**values, "argv": tuple(values["argv"]), "drop": tuple(values["drop"])})
+        return _verdict(json.loads(said))
     except (ValueError, TypeError, KeyError):
         return Verdict(False, "the process that was to prove the new code ended without a word")
+
+
+def _verdict(values: Mapping[str, Any]) -> Verdict:
+    return Verdict(**{**values, "argv": tuple(values["argv"]), "drop": tuple(values["drop"])})

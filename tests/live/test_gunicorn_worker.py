@@ -646,18 +646,6 @@ def test_number_of_workers_stays_though_they_retire() -> None:
         assert set(left) <= {2, 3}
 
 
-def test_upgrade_in_place_with_sigusr2() -> None:
-    with Gunicorn("--keep-alive", "0", bind="by name") as server:
-        assert server.ask().status == 200
-        server.process.send_signal(signal.SIGUSR2)
-        server.wait_for_line(r"Booting worker", times=2)
-        assert server.stop() == 0
-        assert server.pid() == server.started()[-1]
-        new = int(re.findall(r"\[(\d+)\] \[INFO\] Starting gunicorn", server.text)[-1])
-        os.kill(new, signal.SIGTERM)
-        wait_for(lambda: not list(session_members(server.process.pid)), "the end of the new server")
-
-
 # Failures at the start
 
 
@@ -708,6 +696,15 @@ def test_without_parameters_the_umask_is_the_callers() -> None:
     os.umask(before)
     with Gunicorn() as server:
         assert server.ask().json()["umask"] == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_worker_that_is_somebody_else_gives_way_too() -> None:
+    with Gunicorn("--user", "nobody", workers=2, max_worker_age=1) as server:
+        server.wait_for_line("Worker retires", times=3)
+        server.wait_for_line("Worker exiting", times=2)
+        assert server.ask().status == 200
+        assert "Error" not in server.text
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")

@@ -1,0 +1,281 @@
+"""gunicorn's main process with a life cycle that cannot hurt: see docs/decisions/0007-gunicorn-life.md.
+
+Facts: gunicorn 27.0.1, held by live tests. It says READY before a worker can answer; stops the old workers of a
+reload when the new ones have not begun to load; ends, with all that serve, when one worker cannot load.
+"""
+
+import os
+import select
+import signal
+import time
+from types import FrameType
+from typing import Any, ClassVar
+
+from gunicorn import arbiter
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from .. import instance
+from ..board import READY, Board
+from ..systemd import notify
+from .gthread import Worker
+from .gunicorn import parameters
+from .gunicorn_ledger import Ledger
+from .gunicorn_place import Place
+from .gunicorn_reload import Renewal
+from .gunicorn_succession import Succession, inherit
+from .gunicorn_watch import Watch
+
+SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
+"""Environment variable, not empty where the sockets are systemd's too: what waits there is the next server's."""
+QUICK_S = 1
+"""What SIGINT leaves to the requests in flight, in seconds."""
+LONGEST_PAUSE_S = 30.0
+"""Between two tries to have a worker become ready."""
+PRELOADING_S = 300
+"""What systemd gives a main process that loads the application, and says nothing meanwhile."""
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class Interrupted(SystemExit):
+    """Raised where new code is loaded in the main process when a signal tells it to stop."""
+
+
+class Arbiter(arbiter.Arbiter):
+    """Counts the workers that are not about to be replaced; when enough of these are ready, the others may go."""
+
+    WORKERS: ClassVar[dict[int, Worker]]  # type: ignore[assignment]  # the class is a setting
+    log: Logger
+
+    def __init__(self, app: BaseApplication) -> None:
+        self.directory = os.environ.get(instance.VARIABLE)
+        # From gunicorn, whose READY comes too early, and from the workers.
+        self.environ = {name: os.environ.pop(name) for name in ("NOTIFY_SOCKET",) if name in os.environ}
+        self.board = self._open_board()
+        self.generation = 1
+        self.renewal: Renewal | None = None
+        self.again = False
+        """Whether a reload was asked for while there was one."""
+        self.stopping = False
+        self._stop_at: float | None = None
+        self._spawn_at = self._pause = 0.0
+        """When a worker may be made again, after one that did not become ready."""
+        self._succession = inherit()
+        self.watch = Watch(self.tell, announced=self._succession is not None)
+        if self._succession is not None:
+            self._go_on(self._succession)
+        else:
+            self.ledger = Ledger()
+            self.hearing, self.bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        if app.cfg.preload_app:
+            self.watch.extend(PRELOADING_S)
+        super().__init__(app)
+
+    def _go_on(self, succession: Succession) -> None:
+        """Take over what the arbiter left that was here before."""
+        self.ledger = Ledger(succession.ledger)
+        self.hearing, self.bell = succession.bell
+        workers = succession.adopt(self, self.ledger)
+        self.WORKERS.update({worker.pid: worker for worker in workers})
+        self.again = succession.again
+        self.renewal = Renewal(self, succession.reload)
+        self.generation = succession.reload["generation"] - 1
+        self.renewal.replace([worker for worker in workers if not worker.told])
+
+    def _open_board(self) -> Board:
+        try:
+            return Board(self.directory and os.path.join(self.directory, instance.BOARD))
+        except OSError:
+            return Board()
+
+    def tell(self, *lines: str) -> None:
+        """Tell systemd, if it asked; a server does not fail because nobody listened."""
+        try:
+            notify(*lines, environ=self.environ)
+        except OSError:
+            pass
+
+    def setup(self, app: BaseApplication) -> None:
+        if self._succession is None:
+            super().setup(app)
+            return
+        for number in self.SIGNALS:
+            signal.signal(number, self.signal)
+        signal.signal(signal.SIGCHLD, self.signal_chld)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [*self.SIGNALS, signal.SIGCHLD])
+        assert self.renewal is not None
+        try:
+            super().setup(app)  # its last step is to load the application
+        except Interrupted:
+            self.renewal.fail("the server was told to stop meanwhile")
+        except (Exception, SystemExit) as error:
+            self.renewal.fail("the main process cannot load the new code; the log says why")
+            if not isinstance(error, SystemExit):
+                self.log.exception("The application cannot be loaded")
+        self.watch.resume()
+
+    def take_settings(self) -> None:
+        """Work with what the application was told last."""
+        self.setup(self.app)
+        log: Any = self.log
+        if log.cfg is not self.cfg:
+            log.setup(self.cfg)  # gunicorn 25.1 leaves the log level as it was
+        log.reopen_files()
+
+    def start(self) -> None:
+        if self._succession is not None:
+            self.worker_age = self._succession.age
+            self._succession.listen(self)
+            self._succession = None
+        super().start()
+
+    # The loop
+
+    def init_signals(self) -> None:
+        super().init_signals()
+        # gunicorn 27.0.1 waits for its queue, which only signals fill.
+        signal.set_wakeup_fd(self.bell, warn_on_full_buffer=False)
+
+    def signal(self, sig: int, frame: FrameType | None) -> None:
+        if self.stopping and sig == signal.SIGTERM:
+            sig = signal.SIGINT  # told twice: `stop` looks for this one
+        super().signal(sig, frame)
+        if self._succession is not None and sig in STOP:
+            raise Interrupted  # the loop, which will find it, is not there before the application is loaded
+
+    def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
+        """Wait for a signal, a worker's bell, or the verdict on new code."""
+        now = time.monotonic()
+        times = [self.watch.due, self._stop_at, self._spawn_at if self._spawn_at > now else None]
+        until = min([now + (timeout or 0.0), *(at for at in times if at is not None)])
+        readable = [self.hearing]
+        if self.renewal is not None and (descriptor := self.renewal.fileno()) is not None:
+            readable.append(descriptor)
+        if self.hearing in select.select(readable, [], [], max(0.0, until - now))[0]:
+            os.read(self.hearing, 65536)
+        signals: list[int] = super().wait_for_signals(0)
+        return signals
+
+    def manage_workers(self) -> None:
+        """Do what is due: gunicorn calls this at the start, and whenever it has waited."""
+        if self._stop_at is not None and time.monotonic() >= self._stop_at:
+            raise StopIteration
+        ready = {entry.pid for entry in self.board.entries() if entry.state == READY}
+        self.watch.look(self.board, self.generation)
+        if self.renewal is not None:
+            self._renew(ready)
+        self._replace(ready)
+
+    def _renew(self, ready: set[int]) -> None:
+        assert self.renewal is not None
+        self.watch.extend()
+        if self.renewal.go_on(ready):
+            self.renewal = None
+            if self.again:
+                self.again = False
+                self.handle_hup()
+
+    def _replace(self, ready: set[int]) -> None:
+        """Have as many workers as are wanted, and dismiss the others when these are ready."""
+        staying = self.staying()
+        if len(staying) == len(self.WORKERS) and (worn := [each for each in staying if each.place.worn()]):
+            worn[0].going = True  # one after the other
+            staying.remove(worn[0])
+        for worker in staying[: max(0, len(staying) - self.num_workers)]:
+            worker.going = True
+            staying.remove(worker)
+        if time.monotonic() >= self._spawn_at:
+            # The first one alone: what cannot be loaded is said once, and what can is ready sooner.
+            wanted = self.num_workers if self.ledger.served() else min(1, self.num_workers)
+            for _ in range(wanted - len(staying)):
+                self.spawn_worker()
+        if sum(worker.pid in ready for worker in staying) >= self.num_workers:
+            self._pause = 0.0
+            for worker in self.WORKERS.values():
+                if worker.going:
+                    self.dismiss(worker)
+
+    def staying(self) -> list[Worker]:
+        """Return the workers that are not about to be replaced, the oldest first."""
+        return sorted((each for each in self.WORKERS.values() if not each.going), key=lambda each: each.age)
+
+    def dismiss(self, worker: Worker) -> None:
+        """Tell a worker to finish what it has, and go."""
+        worker.going = True
+        if not worker.told:
+            worker.told = True
+            self.kill_worker(worker.pid, signal.SIGTERM)
+
+    # Workers; the hooks call these
+
+    def give_place(self, worker: Worker) -> None:
+        """Prepare a worker that is about to be forked."""
+        taken = {each.place.row for each in self.WORKERS.values()}
+        row = next(row for row in range(len(taken) + 1) if row not in taken)
+        self.ledger.clear(row)
+        worker.place = Place(self.board, self.ledger, row, self.generation, self.bell)
+
+    def take_place(self, worker: Worker) -> None:
+        """Note that a worker has ended."""
+        entries = {entry.pid: entry for entry in self.board.entries()}
+        was_ready = worker.pid in entries and entries[worker.pid].state >= READY
+        self.board.clear(worker.place.row)
+        if was_ready or worker.told or self.stopping:
+            return
+        if self.renewal is not None and self.renewal.lose(worker):
+            return
+        self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE_S)
+        self._spawn_at = time.monotonic() + self._pause
+        self.log.error("Worker (pid:%s) ended before it was ready: the next try is in %.0f s", worker.pid, self._pause)
+
+    # Signals
+
+    def handle_hup(self) -> None:
+        """Reload: prove the new code, start workers with it, and let the old ones finish."""
+        if self.stopping:
+            return
+        if self.renewal is not None:
+            self.again = True
+            return
+        self.watch.begin()
+        self.renewal = Renewal(self)
+
+    def handle_term(self) -> None:
+        if self._stop_at is not None:
+            self.handle_int()
+        self.begin_stop()
+        delay = parameters().get("drain_delay") or 0.0
+        if delay:
+            self.log.info("Serving for another %g s", delay)
+        self._stop_at = time.monotonic() + delay
+
+    def handle_int(self) -> None:
+        self.cfg.set("graceful_timeout", min(QUICK_S, self.cfg.graceful_timeout))
+        super().handle_int()
+
+    def handle_usr2(self) -> None:
+        self.log.error("SIGUSR2 is refused: SIGHUP brings new code, and a new gunicorn wants a restart")
+
+    def begin_stop(self) -> None:
+        """Say that the server is to stop, and begin nothing new."""
+        if not self.stopping:
+            self.stopping = True
+            self.tell("STOPPING=1", "STATUS=stopping")
+            instance.drain(os.environ)
+            if self.renewal is not None:
+                self.renewal.stop()
+                self.renewal = None
+
+    def stop(self, graceful: bool = True) -> None:
+        self.begin_stop()
+        if not os.environ.get(SOCKETS_STAY):
+            self.ledger.stop()
+        super().stop(graceful)
+
+
+def install() -> None:
+    """Have gunicorn's application run this arbiter: the module of its base class is where 27.0.1 names it."""
+    from gunicorn.app import base
+
+    names: Any = base
+    names.Arbiter = Arbiter

@@ -1,0 +1,190 @@
+"""A site with an application that is slow to import, commands that act on it, and a crowd of clients."""
+
+import contextlib
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from launcher.board import READY, Board
+from launcher.testing.client import Client
+from launcher.testing.serving import Serving, clean_environment, wait_for
+
+APP = """
+import os, time
+
+time.sleep({import_s})
+VERSION = "{version}"
+
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    seconds = {{"/slow": 1.0, "/brief": 0.02}}.get(path, 0.0)
+    time.sleep(seconds)
+    body = f"{{VERSION}} {{os.getpid()}} {{os.environ.get('COLOUR')}}".encode()
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+BROKEN = "raise RuntimeError('broken on purpose')\n"
+
+
+def application(version: str, import_s: float = 0.0) -> str:
+    return APP.format(version=version, import_s=import_s)
+
+
+class Site(Serving):
+    """The site in a directory of its own, served by gunicorn."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        code: str = "",
+        environ: Mapping[str, str] | None = None,
+        ready: bool = True,
+        pass_fds: tuple[int, ...] = (),
+        **options: Any,
+    ) -> None:
+        self.options = {
+            "server": "gunicorn", "app": "site_app:app", "bind": ["127.0.0.1:0"], "workers": 2, "threads": 4,
+            "log_level": "info", **options,
+        }  # fmt: skip
+        self.project = directory
+        super().__init__(
+            directory,
+            self.options,
+            files={"site_app.py": code or application("one")},
+            environ={"XDG_RUNTIME_DIR": str(directory), **(environ or {})},
+            ready=ready,
+            pass_fds=pass_fds,
+        )
+
+    def __enter__(self) -> "Site":
+        super().__enter__()
+        if self._ready:
+            wait_for(lambda: len(self.ready()) == self.options["workers"], "all workers")
+        return self
+
+    def ready(self) -> list[int]:
+        """Return the workers that can answer, and are not about to go."""
+        board = next(self.project.glob("serve/serve-*/workers"), None)
+        return [entry.pid for entry in Board(str(board)).entries() if entry.state == READY] if board else []
+
+    def write(self, code: str) -> None:
+        (self.project / "site_app.py").write_text(code)
+
+    def profile(self, **options: Any) -> None:
+        """Change the profile."""
+        from launcher.testing.serving import write_project
+
+        self.options |= options
+        write_project(self.project, self.options, name="kit", files={})
+
+    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "launcher", *words, "--profile", "kit"],
+            cwd=self.project,
+            env={**clean_environment(), "XDG_RUNTIME_DIR": str(self.project)},
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    def reload(self) -> str:
+        """Reload, which must succeed."""
+        done = self.command("reload")
+        assert done.returncode == 0, done.stderr + self.output
+        return done.stdout
+
+    def version(self) -> str:
+        return self.request("/").body.split()[0].decode()
+
+    def worker(self) -> int:
+        return int(self.request("/").body.split()[1])
+
+
+class Crowd:
+    """Clients that ask without a pause: half of them keep their connections, half open one for each request."""
+
+    def __init__(self, address: str, *, brief: int = 6, slow: int = 2) -> None:
+        self.answers = 0
+        self.failures: list[str] = []
+        self.versions: set[str] = set()
+        self.longest_s = 0.0
+        """Beyond what the application takes."""
+        self._address = address
+        self._leave = threading.Event()
+        targets = ["/brief"] * brief + ["/slow"] * slow
+        self._threads = [
+            threading.Thread(target=self._ask, args=(target, number % 2 == 0)) for number, target in enumerate(targets)
+        ]
+
+    def _ask(self, target: str, keep: bool) -> None:
+        client: Client | None = None
+        takes = 1.0 if target == "/slow" else 0.02
+        while not self._leave.is_set():
+            began = time.monotonic()
+            try:
+                client = client or Client(self._address)
+                client.get(target, *(() if keep else ("Connection: close",)))
+                answer = client.answer()
+                assert answer.status == 200, answer
+            except Exception as error:
+                self.failures.append(f"{time.strftime('%X')} {target} {'kept' if keep else 'fresh'}: {error!r}")
+                client = None
+                continue
+            self.longest_s = max(self.longest_s, time.monotonic() - began - takes)
+            self.answers += 1
+            self.versions.add(answer.body.split()[0].decode())
+            if not keep or answer.headers.get("connection") == "close":
+                client.close()
+                client = None
+        if client:
+            client.close()
+
+    def __enter__(self) -> "Crowd":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._leave.set()
+        for thread in self._threads:
+            thread.join()
+
+
+@contextlib.contextmanager
+def notify_socket(directory: Path) -> Iterator[tuple[str, Callable[..., str]]]:
+    """Listen as systemd does; yield the path, and a function that returns the next message, or raises TimeoutError."""
+    path = str(directory / "notify")
+    messages: queue.SimpleQueue[str] = queue.SimpleQueue()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        os.chmod(path, 0o666)
+
+        def read() -> None:
+            # All the time, as systemd does: a sender would wait where ten messages are unread.
+            while said := sock.recv(4096):
+                messages.put(said.decode())
+
+        def receive(timeout_s: float = 30.0) -> str:
+            try:
+                return messages.get(timeout=timeout_s)
+            except queue.Empty:
+                raise TimeoutError from None
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield path, receive
+        finally:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
+                last.sendto(b"", path)
+            reader.join()

@@ -10,6 +10,7 @@ forked from here, so a package of that name in the project does not shadow this 
 import itertools
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -43,7 +44,7 @@ def main() -> None:
     accept_only_who_speaks(sys.argv)
     workers, slots = number_after("--cheaper", sys.argv, 1), number_after("--processes", sys.argv, 1)
     # 60 seconds is uWSGI's own mercy.
-    uwsgi_table.create(workers, slots, number_after("--worker-reload-mercy", sys.argv, 60))
+    uwsgi_table.create(workers, slots, number_after("--worker-reload-mercy", sys.argv, 60), os.environ)
     # Until the loop of the master has begun and has its own way with them.
     for number in (signal.SIGHUP, signal.SIGILL):
         signal.signal(number, signal.SIG_IGN)
@@ -51,6 +52,8 @@ def main() -> None:
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
+    if directory := uwsgi_table.table().directory:
+        hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(directory)} 2>/dev/null"]
     pyuwsgi.run([*hooks, *sys.argv[1:]])
 
 

@@ -13,21 +13,20 @@ application. Here SIGHUP makes the master start one more worker, in a spare slot
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
-import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyuwsgi
 import uwsgi
 
+from .reload import Reload
 from .uwsgi_table import Table, table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
 PROOF_S = 60.0
 """How long the import may take, in the proof and again in a worker."""
@@ -45,9 +44,24 @@ The system's own, SIGHUP, ends a worker on the spot that has accepted a connecti
 an answer off that waits for a slow client (uWSGI 2.0.30)."""
 
 
+PULSE = 254
+"""uWSGI's signal that the master sends once a second to whichever worker has a thread to spare."""
+
+
 def register() -> None:
-    """Tell the master whom the signal is for, before it forks the first worker."""
+    """Tell the master whom the signals are for, before it forks the first worker."""
     uwsgi.register_signal(LOOK, "active-workers", _look)
+    uwsgi.register_signal(PULSE, "worker", _pulse)
+    uwsgi.add_timer(PULSE, 1)
+
+
+def _pulse(number: int) -> None:
+    """Tell what the workers have done; and systemd, that there is one which answers."""
+    for worker in uwsgi.workers():
+        table().board.count(worker["id"] - 1, worker["requests"])
+    table().board.show(uwsgi.worker_id() - 1)
+    if "WATCHDOG_USEC" in table().systemd:
+        table().tell("WATCHDOG=1")
 
 
 def _look(number: int) -> None:
@@ -61,16 +75,16 @@ class Failure(Exception):
     """A reload that cannot be finished: a sentence for the log."""
 
 
-def begin(slot: int, environ: Mapping[str, str]) -> bool:
+def begin(slot: int) -> bool:
     """Start the driver for the worker in a spare slot; return whether the worker may load the application."""
     worker = os.getpid()
     reader, writer = os.pipe()
     if os.fork() == 0:
         try:
             os.close(reader)
-            Reload(table(), slot, worker, environ).run(writer)
+            Driver(table(), slot, worker).run(writer)
         except Failure as failure:
-            say(str(failure))
+            say(f"not reloaded, the old code serves on: {failure}")
         except BaseException:
             import traceback
 
@@ -83,14 +97,13 @@ def begin(slot: int, environ: Mapping[str, str]) -> bool:
     return may
 
 
-class Reload:
+class Driver:
     """One reload."""
 
-    def __init__(self, rows: Table, slot: int, worker: int, environ: Mapping[str, str]) -> None:
+    def __init__(self, rows: Table, slot: int, worker: int) -> None:
         self.table = rows
         self.slot = slot
         self.worker = worker
-        self.environ = environ
         self.master = os.pidfd_open(rows.master)
 
     def run(self, verdict: int) -> None:
@@ -100,45 +113,45 @@ class Reload:
             return  # asked to end while it waited
         began = time.monotonic()
         old = [(slot, pid) for slot, pid in enumerate(pids(), 1) if pid and not self.table.is_spare(slot)]
-        problem = self.prove()
-        if problem:
-            raise Failure(f"not reloaded, the old code serves on: {problem}")
-        with contextlib.suppress(BrokenPipeError):
-            os.write(verdict, b"y")
-        if not self.comes(self.slot, self.worker):
-            raise Failure("not reloaded, the old code serves on: the new worker did not become ready")
-        for slot, pid in old:
-            if pids()[slot - 1] == pid:
-                self.replace(slot, pid)
+        reload = Reload(self.table.directory, self.table.generation + 1, self.table.systemd)
+        try:
+            self.prove(reload)
+            self.table.generation += 1
+            reload.replacing()
+            self.let_load(verdict)
+            for slot, pid in old:
+                if pids()[slot - 1] == pid:
+                    self.replace(slot, pid)
+        except Failure as failure:
+            reload.end(str(failure))
+            raise
         for slot in range(self.table.workers + 1, self.table.slots + 1):
             pid = pids()[slot - 1]
             if pid and self.table.ready(slot) == pid:
                 self.end(slot, pid)
         self.master_sees(lambda: state(self.slot) == "cheap")
+        reload.end()
         say(f"reloaded {len(old)} worker{'s' if len(old) != 1 else ''} in {time.monotonic() - began:.1f} s")
 
-    def prove(self) -> str:
-        """Load the application in a throw-away process; return what is wrong with it, in one line."""
-        import subprocess  # slow to import, and for a reload only
+    def prove(self, reload: Reload) -> None:
+        """Wait for the verdict on the new code. Raises Failure where it is bad."""
+        try:
+            if not self.until(lambda: reload.poll() is not None, PROOF_S):
+                raise Failure(f"the import did not end within {PROOF_S:g} s")
+        except Failure:
+            reload.stop()
+            raise
+        assert reload.verdict is not None
+        if not reload.verdict.ok:
+            raise Failure(reload.verdict.reason)
 
-        reader, writer = os.pipe()
-        command = [sys.executable, "-P", "-m", "launcher.runners.probe", "application", "--result-fd", str(writer)]
-        nowhere = subprocess.DEVNULL
-        with subprocess.Popen(
-            command, env=dict(self.environ), pass_fds=[writer], stdin=nowhere, stdout=nowhere, stderr=nowhere
-        ) as child:
-            os.close(writer)
-            try:
-                if not self.until(lambda: child.poll() is not None, PROOF_S):
-                    return f"the import did not end within {PROOF_S:g} s"
-            finally:
-                child.kill()
-        with os.fdopen(reader, "rb") as answers:
-            answer = answers.read()
-        if not answer:
-            return f"the process that imports it ended with status {child.returncode}"
-        result: dict[str, Any] = json.loads(answer)
-        return "" if result["ok"] else " ".join(result["message"].split())
+    def let_load(self, verdict: int) -> None:
+        """Let the worker in the spare slot load the new code, and wait until it serves. Raises Failure."""
+        with contextlib.suppress(BrokenPipeError):
+            os.write(verdict, b"y")
+        if not self.comes(self.slot, self.worker):
+            self.table.generation -= 1
+            raise Failure("the new worker did not become ready")
 
     def replace(self, slot: int, pid: int) -> None:
         """End a worker, and wait until its successor serves."""
@@ -146,7 +159,7 @@ class Reload:
         self.end(slot, pid)
         self.master_sees(lambda: pids()[slot - 1] not in (0, pid))
         if not self.comes(slot, pids()[slot - 1]):
-            raise Failure("reloaded in part: a new worker did not become ready")
+            raise Failure("a new worker did not become ready after others had")
 
     def comes(self, slot: int, pid: int) -> bool:
         """Wait for a worker that loads the application; return whether it is ready, rather than gone or hanging."""
@@ -187,7 +200,7 @@ class Reload:
             if end is not None and time.monotonic() > end:
                 return False
             if gone(self.master, POLL_S):
-                raise Failure("not reloaded: the server stopped")
+                raise Failure("the server was stopped meanwhile")
         return True
 
 

@@ -5,17 +5,28 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+from typing import TYPE_CHECKING
 
-_SERVED, _HEAD = 0, 1
+from .. import instance
+from ..board import Board
+from ..systemd import notify
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+_SERVED, _GENERATION, _HEAD = 0, 1, 2
 _READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
 _RELOAD, _FAILURE = 0, 1
 
 _table: list[Table] = []
 
 
-def create(workers: int, slots: int, grace_s: float) -> None:
-    """Make the table of this instance, before uWSGI forks."""
-    _table[:] = [Table(workers, slots, grace_s)]
+def create(workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str]) -> None:
+    """Make the table of this instance, before uWSGI forks.
+
+    What systemd put into the environment is taken out of it: uWSGI 2.0.30 says READY before a worker can answer.
+    """
+    _table[:] = [Table(workers, slots, grace_s, environ)]
 
 
 def table() -> Table:
@@ -28,7 +39,12 @@ class Table:
     Every number is written by one process at a time.
     """
 
-    def __init__(self, workers: int, slots: int, grace_s: float) -> None:
+    def __init__(self, workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str]) -> None:
+        self.directory = environ.get(instance.VARIABLE)
+        """Of the record of this instance."""
+        names = [name for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC") if name in environ]
+        self.systemd = {name: environ.pop(name) for name in names}
+        self.board = self._open_board()
         self.workers = workers
         self.slots = slots
         self.grace_s = grace_s
@@ -38,6 +54,29 @@ class Table:
         self._fd = os.memfd_create("launcher")
         os.ftruncate(self._fd, size)
         self._cells = memoryview(mmap.mmap(self._fd, size)).cast("q")
+        self.generation = 1
+
+    def _open_board(self) -> Board:
+        try:
+            return Board(self.directory and os.path.join(self.directory, instance.BOARD))
+        except OSError:
+            return Board()
+
+    @property
+    def generation(self) -> int:
+        """Of the workers that begin now."""
+        return self._cells[_GENERATION]
+
+    @generation.setter
+    def generation(self, value: int) -> None:
+        self._cells[_GENERATION] = value
+
+    def tell(self, *lines: str) -> None:
+        """Tell systemd, if it asked; a server does not fail because nobody listened."""
+        try:
+            notify(*lines, environ=self.systemd)
+        except OSError:
+            pass
 
     def is_spare(self, slot: int) -> bool:
         return slot > self.workers
@@ -49,6 +88,7 @@ class Table:
 
     def begin(self, slot: int) -> int:
         """Note that a worker loads the application; return how often one ended in this slot before it was ready."""
+        self.board.enter(slot - 1, os.getpid(), self.generation)
         at = self._at(slot, _ATTEMPTS)
         self._cells[at] += 1
         return self._cells[at] - 1
@@ -60,7 +100,10 @@ class Table:
         """Note that this process has loaded the application, in this slot."""
         self.forgive(slot)
         self._cells[self._at(slot, _READY)] = os.getpid()
-        self._cells[_SERVED] = 1
+        self.board.ready(slot - 1)
+        if not self.served:
+            self._cells[_SERVED] = 1
+            self.tell("READY=1", "STATUS=generation 1")
 
     def ready(self, slot: int) -> int:
         """Return the pid of the last process that was ready in this slot; 0 while none was."""
@@ -68,6 +111,7 @@ class Table:
 
     def dismiss(self, slot: int, pid: int) -> None:
         """Note that a process is to finish its requests, and to go."""
+        self.board.leave(slot - 1)
         self._cells[self._at(slot, _DISMISSED)] = pid
 
     def dismissed(self, slot: int) -> int:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import uwsgi
 
-from ..application import VARIABLE, ApplicationError, load
+from ..application import ApplicationError, load
 from . import uwsgi_reload
+from .reload import Reload
 from .uwsgi_table import table
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
     from typing import NoReturn
     from wsgiref.types import WSGIApplication
 
@@ -30,36 +30,48 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """Between attempts to replace a worker whose successors cannot load the application."""
 AGAIN_S = 0.05
+LOADING_S = 300
+"""What systemd gives a worker to load the application: nobody could ask for more meanwhile."""
 
 MASTER = 0
 
 
-def environment() -> MutableMapping[str, str]:
-    """Return the environment to load the application from; a reload may have brought another one than the start."""
-    directory = os.environ.get("LAUNCHER_INSTANCE")
-    if directory:
-        try:
-            with open(os.path.join(directory, "application.json"), encoding="utf-8") as file:
-                os.environ[VARIABLE] = file.read()
-        except FileNotFoundError:
-            pass  # nothing has been reloaded
-    return os.environ
-
-
 def start() -> WSGIApplication:
+    """Load the application, and let no error reach uWSGI, which would end all workers with this one.
+
+    Such an error is ours: a file of the instance that cannot be read, a package that was upgraded under its master.
+    """
+    try:
+        return load_as_worker()
+    except Exception as error:
+        import traceback
+
+        slot, trace = uwsgi.worker_id(), traceback.format_exc()
+        if not table().served:
+            give_up(ApplicationError(f"a worker cannot start: {error}.", trace))
+        uwsgi_reload.say(f"a worker cannot start: {error}")
+        if table().is_spare(slot):
+            leave(slot)
+        time.sleep(FIRST_PAUSE_S)
+        os._exit(FAILED)
+
+
+def load_as_worker() -> WSGIApplication:
     """Load the application into this worker; end the worker where that cannot or need not be."""
-    slot, environ = uwsgi.worker_id(), environment()
+    slot = uwsgi.worker_id()
     if slot == MASTER:
-        return preload(environ)
-    if table().is_spare(slot) and not (table().take(slot) and uwsgi_reload.begin(slot, environ)):
+        return preload()
+    if table().is_spare(slot) and not (table().take(slot) and uwsgi_reload.begin(slot)):
         leave(slot)
     failed = table().begin(slot)
+    if not table().served:
+        table().tell(f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
     if failed and not table().served:
         give_up(ApplicationError("a worker ended while it loaded the application."))
     if failed:
         time.sleep(min(FIRST_PAUSE_S * 2 ** (failed - 1), LONGEST_PAUSE_S))
     try:
-        application = load(environ)
+        application = load(os.environ)
     except ApplicationError as error:
         if not table().served:
             give_up(error)
@@ -73,10 +85,10 @@ def start() -> WSGIApplication:
     return application
 
 
-def preload(environ: MutableMapping[str, str]) -> WSGIApplication:
+def preload() -> WSGIApplication:
     """Load the application into the master, for workers to be born with it."""
     try:
-        application = load(environ)
+        application = load(os.environ)
     except ApplicationError as error:
         import ctypes
 
@@ -89,8 +101,11 @@ def preload(environ: MutableMapping[str, str]) -> WSGIApplication:
     def begin() -> None:
         slot = uwsgi.worker_id()
         if table().is_spare(slot):
-            uwsgi_reload.say("not reloaded: with preload the main process itself holds the code; restart it")
+            reason = "with preload the main process itself holds the code: restart the server"
+            Reload.refuse(table().directory, table().generation, table().systemd, reason)
+            uwsgi_reload.say(f"not reloaded, the old code serves on: {reason}")
             leave(slot)
+        table().begin(slot)
         table().set_ready(slot)
         if theirs is not None:
             theirs()

@@ -1,6 +1,5 @@
 """SIGHUP on uWSGI: new workers are ready before old ones go, and code that does not load changes nothing."""
 
-import json
 import signal
 import threading
 import time
@@ -176,11 +175,10 @@ def test_a_reload_brings_another_application(tmp_path: Path) -> None:
     (tmp_path / "other.py").write_text(
         "def app(environ, start_response):\n    start_response('200 OK', [])\n    return [b'7 0']\n"
     )
-    instance = tmp_path / "instance"
-    instance.mkdir()
-    with site.serving(workers=2, env={"LAUNCHER_INSTANCE": str(instance)}) as serving:
+    with site.serving(workers=2) as serving:
         workers(serving, 2)
-        (instance / "application.json").write_text(json.dumps({"target": "other:app", "path": [str(tmp_path)]}))
+        profile = tmp_path / "profiles" / "kit.toml"
+        profile.write_text(profile.read_text().replace("site_of_tests:app", "other:app"))
         reload(serving)
         assert {answer(serving)[0] for _ in range(10)} == {7}
 
@@ -201,6 +199,6 @@ def test_with_preload_a_reload_is_refused(tmp_path: Path) -> None:
         wait_for(lambda: len(workers(serving)) == 2, "both workers")
         old = workers(serving)
         site.write(2)
-        assert "with preload" in reload(serving, "serve: not reloaded: ")
+        assert "with preload" in reload(serving, "serve: not reloaded, the old code serves on: ")
         wait_for(lambda: workers(serving) == old, "nothing but the old workers")
         assert answer(serving)[0] == 1

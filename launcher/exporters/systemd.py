@@ -201,8 +201,9 @@ WatchdogSec={decimal(site.watchdog_s)}s
 """
     if site.descriptors:
         text += f"""\
-# Descriptors that the server may leave with systemd while it restarts (FDSTORE=1).
+# Descriptors that the server may leave with systemd while it restarts; before 254 systemd does not tell it so itself.
 FileDescriptorStoreMax={site.descriptors}
+Environment=FDSTORE={site.descriptors}
 """
     return text
 

@@ -65,7 +65,7 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
 def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instance]:
     """Return the servers that run for a profile of a project, the oldest first, and remove the records of dead ones."""
     found = []
-    for base in _bases(environ):
+    for base in dict.fromkeys(_bases(environ)):  # a service's own directory is one of those in /run
         for directory in _directories(base, _stem({"project": project, "profile": profile})):
             instance = read(directory)
             if instance is None:

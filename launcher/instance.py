@@ -65,11 +65,11 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
 def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instance]:
     """Return the servers that run for a profile of a project, the oldest first, and remove the records of dead ones."""
     found = []
-    for base in _bases(environ):
+    for base in dict.fromkeys(_bases(environ)):  # a service's own directory is one of those in /run
         for directory in _directories(base, _stem({"project": project, "profile": profile})):
             instance = read(directory)
             if instance is None:
-                if os.lstat(directory).st_uid == os.getuid():
+                if _abandoned(directory):
                     remove(directory)
             elif (instance.facts.get("project"), instance.facts.get("profile")) == (project, profile):
                 found.append(instance)
@@ -217,6 +217,16 @@ def _listed(directory: str) -> list[str]:
         return sorted(os.listdir(directory))
     except OSError:
         return []
+
+
+def _abandoned(directory: str) -> bool:
+    """Return whether a record is ours and its server has ended. One that is being made holds no facts yet."""
+    pid, facts = directory.rpartition("-")[2], load(os.path.join(directory, RECORD))
+    now = started(int(pid)) if pid.isdigit() else None
+    try:
+        return os.lstat(directory).st_uid == os.getuid() and (now is None or facts.get("started", now) != now)
+    except OSError:
+        return False
 
 
 def _trusted(directory: str) -> int | None:

@@ -30,9 +30,7 @@ ProtectSystem=strict
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
-# In here, files of other users but root belong to nobody.
-PrivateUsers=yes
-# Only processes of its own user are in /proc.
+# Only processes of its own user are in /proc. With PrivateUsers= as well, ExecReload= would not see the server.
 ProtectProc=invisible
 ProtectClock=yes
 ProtectControlGroups=yes
@@ -43,8 +41,7 @@ ProtectKernelTunables=yes
 RestrictNamespaces=yes
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
-# AF_NETLINK: getaddrinfo asks the kernel which address families there are.
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
 LockPersonality=yes
 # ctypes, numpy and gevent live with it; a JIT such as PyPy's does not.
 MemoryDenyWriteExecute=yes
@@ -201,8 +198,9 @@ WatchdogSec={decimal(site.watchdog_s)}s
 """
     if site.descriptors:
         text += f"""\
-# Descriptors that the server may leave with systemd while it restarts (FDSTORE=1).
+# Descriptors that the server may leave with systemd while it restarts; before 254 systemd does not tell it so itself.
 FileDescriptorStoreMax={site.descriptors}
+Environment=FDSTORE={site.descriptors}
 """
     return text
 

@@ -236,3 +236,12 @@ def test_a_changed_unit_is_shown(lab: Lab, tmp_path: Path) -> None:
     diff = site.export("--check=/run", "--graceful-timeout=7s", status=1)
     assert "-TimeoutStopSec=40s\n+TimeoutStopSec=17s\n" in diff
     assert "--graceful-timeout=7s" in diff
+
+
+def test_a_reload_returns_when_it_is_done(lab: Lab) -> None:
+    with installed(lab, "gunicorn") as site:
+        main = site.shown("MainPID")
+        lab.systemctl("reload", site.service)
+        assert site.shown("MainPID") == main
+        assert site.shown("StatusText") == "generation 2"
+        assert site.ask("/polls/").status == 200

@@ -126,6 +126,7 @@ def test_what_the_plan_says_becomes_lines(root: Path) -> None:
     wanted |= {
         "WatchdogSec": "30s",
         "FileDescriptorStoreMax": "4",
+        "Environment": "FDSTORE=4",
         "User": "daemon",
         "Group": str(grp.getgrnam("daemon").gr_gid),
     }

@@ -1,38 +1,55 @@
-"""`serve ...` beside the native command that it prints, on examples/django_polls.
+"""`serve ...` beside the native command that it prints and a plain one by hand, on examples/django_polls.
 
-    python bench/launch.py [--runs 15] [--server gunicorn ...]
+    python bench/launch.py [--runs 15] [--seconds 4] [--server gunicorn ...]
 
-Spawn to first 200 of both, in turn; the time until `serve` has exec'd; throughput of both; and the processes that
-are left. Figures are absolute on this machine: only ratios within one run mean anything elsewhere.
+Spawn to first 200 of each, in turns that begin with another one every time; the time until `serve` has exec'd; how
+many processes there are then; and the throughput of `serve` and of what it prints. Medians, with the least and the
+most in brackets; ratios are taken within each turn. Figures are absolute on this machine: only ratios mean anything
+elsewhere.
 """
 
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from measure import HERE, SERVE, Running, free_port, summary, table, wrk
+from measure import HERE, SERVE, Running, free_port, in_turn, ratios, summary, table, wrk
 
 POLLS = HERE.parent / "examples" / "django_polls"
+PAGE = "/whoami/"
+BY_HAND = {
+    "gunicorn": "gunicorn mysite.wsgi -b {bind} -w {workers} --threads {threads}",
+    "uwsgi": "uwsgi --http-socket {bind} --module mysite.wsgi --master --processes {workers} --threads {threads} --need-app --die-on-term",
+    "waitress": "waitress-serve --listen={bind} --threads={threads} mysite.wsgi:application",
+}
+"""What a how-to says, with as many workers and threads; for wsgiref there is no such command."""
+
+Start = tuple[list[str], Mapping[str, str]]
+"""Words and environment."""
 
 
-def native(arguments: list[str], environ: dict[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Return the printed command of a start: words and environment."""
-    done = subprocess.run(
-        [*SERVE, "explain", *arguments, "--format", "json"],
-        cwd=POLLS,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    command = json.loads(done.stdout)["command"]
+def starts(server: str, port: int, environ: Mapping[str, str]) -> dict[str, Start]:
+    """Return the commands that are compared."""
+    bind = f"127.0.0.1:{port}"
+    words = ["--profile", "prod", "--server", server, "--bind", bind]
+    explain = [*SERVE, "explain", *words, "--format", "json"]
+    plan = json.loads(subprocess.run(explain, cwd=POLLS, env=environ, stdout=subprocess.PIPE, check=True).stdout)
+    command = plan["command"]
     kept = {name: value for name, value in environ.items() if name not in command["env_drop"]}
-    return command["argv"], {**kept, **command["env_set"]}
+    found: dict[str, Start] = {
+        "serve": ([*SERVE, *words], environ),
+        "native": (command["argv"], {**kept, **command["env_set"]}),
+    }
+    if server in BY_HAND:
+        given = {name: plan["options"][name]["value"] for name in ("workers", "threads")}
+        program, *rest = BY_HAND[server].format(bind=bind, **given).split()
+        settings = {"DJANGO_SETTINGS_MODULE": plan["settings_module"], "PYTHONPATH": str(POLLS)}
+        found["by hand"] = ([str(Path(sys.executable).with_name(program)), *rest], {**environ, **settings})
+    return found
 
 
 def main() -> None:
@@ -51,46 +68,56 @@ def main() -> None:
         environ.pop("PYTHONDONTWRITEBYTECODE", None)
         migrate = {**environ, "DJANGO_SETTINGS_MODULE": "mysite.settings.prod"}
         subprocess.run([sys.executable, "manage.py", "migrate", "-v0"], cwd=POLLS, env=migrate, check=True)
-        rows = [measure(server, options.runs, options.seconds, environ) for server in servers]
-    head = ["server", "serve, ms", "native, ms", "ratio", "own time, ms", "serve, req/s", "native, req/s", "ratio"]
-    print(table(head, rows))
+        launches = [measure_starts(server, options.runs, environ) for server in servers]
+        head = ["server", "serve, ms", "native, ms", "serve / native", "own time, ms"]
+        print(table([*head, "by hand, ms", "serve / by hand", "processes"], launches), flush=True)
+        if options.seconds:
+            rates = [measure_rates(server, options.seconds, environ) for server in servers]
+            head = ["server", "serve, requests/s", "native, requests/s", "serve / native"]
+            print(f"\n{table(head, rates)}")
 
 
-def measure(server: str, runs: int, seconds: int, environ: dict[str, str]) -> list[str]:
-    ours: list[float] = []
-    theirs: list[float] = []
+def measure_starts(server: str, runs: int, environ: Mapping[str, str]) -> list[str]:
+    taken: dict[str, list[float]] = {}
     own: list[float] = []
+    processes: dict[str, int] = {}
     for run in range(runs + 1):  # the first warms the caches
         port = free_port()
-        arguments = ["--profile", "prod", "--server", server, "--bind", f"127.0.0.1:{port}"]
-        with Running([*SERVE, *arguments], port, POLLS, environ) as started:
-            mine = started.first_answer("/whoami/")
-        with Running([*SERVE, *arguments], port, POLLS, environ) as started:
-            until = started.until_exec()
-            started.first_answer("/whoami/")
-        words, env = native(arguments, environ)
-        with Running(words, port, POLLS, env) as started:
-            other = started.first_answer("/whoami/")
+        found = starts(server, port, environ)
+        for name in in_turn(run, found):
+            words, variables = found[name]
+            with Running(words, port, POLLS, variables) as started:
+                milliseconds = started.first_answer(PAGE) * 1000
+                processes[name] = started.processes()
+            if run:
+                taken.setdefault(name, []).append(milliseconds)
+        words, variables = found["serve"]
+        with Running(words, port, POLLS, variables) as started:
+            until = started.until_exec(found["native"][0]) * 1000
+            started.first_answer(PAGE)
         if run:
-            ours.append(mine * 1000)
-            theirs.append(other * 1000)
-            own.append(until * 1000)
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    row = [server, summary(ours), summary(theirs), f"{ratio:.2f}", summary(own)]
-    if not seconds:
-        return [*row, "", "", ""]
-    rates: dict[str, list[float]] = {"serve": [], "native": []}
-    for _ in range(3):
+            own.append(until)
+    row = [server, summary(taken["serve"]), summary(taken["native"])]
+    row += [summary(ratios(taken["serve"], taken["native"]), 2), summary(own)]
+    hand = taken.get("by hand")
+    row += [summary(hand), summary(ratios(taken["serve"], hand), 2)] if hand else ["", ""]
+    return [*row, ", ".join(f"{name} {count}" for name, count in processes.items())]
+
+
+def measure_rates(server: str, seconds: int, environ: Mapping[str, str]) -> list[str]:
+    rates: dict[str, list[float]] = {}
+    for run in range(3):
         port = free_port()
-        arguments = ["--profile", "prod", "--server", server, "--bind", f"127.0.0.1:{port}"]
-        words, env = native(arguments, environ)
-        for name, command, variables in (("serve", [*SERVE, *arguments], environ), ("native", words, env)):
-            with Running(command, port, POLLS, variables) as started:
-                started.first_answer("/whoami/")
-                wrk(port, "/whoami/", 1, fresh=False)
-                rates[name].append(wrk(port, "/whoami/", seconds, fresh=False)[0])
-    share = statistics.median(rates["serve"]) / statistics.median(rates["native"])
-    return [*row, summary(rates["serve"]), summary(rates["native"]), f"{share:.2f}"]
+        found = starts(server, port, environ)
+        found.pop("by hand", None)  # bench/throughput.py compares with those, and with better ones
+        for name in in_turn(run, found):
+            words, variables = found[name]
+            with Running(words, port, POLLS, variables) as started:
+                started.first_answer(PAGE)
+                wrk(port, PAGE, 1, fresh=False)
+                rates.setdefault(name, []).append(wrk(port, PAGE, seconds, fresh=False)[0])
+    share = ratios(rates["serve"], rates["native"])
+    return [server, summary(rates["serve"]), summary(rates["native"]), summary(share, 2)]
 
 
 if __name__ == "__main__":

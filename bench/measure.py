@@ -1,6 +1,5 @@
 """What the measurements share: processes to start and stop, clocks, and tables."""
 
-import http.client
 import os
 import re
 import shutil
@@ -15,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 HERE = Path(__file__).resolve().parent
-SERVE = [sys.executable, "-P", "-m", "launcher"]
-"""`serve` without the console script's own import of `re`."""
+SERVE = [str(Path(sys.executable).with_name("serve"))]
+"""What a person types. The script that pip before 25.0 writes imports `re` for itself, 7 ms of each start."""
 
 
 def free_port() -> int:
@@ -53,34 +52,48 @@ class Running:
         self.log.close()
 
     def first_answer(self, path: str, limit_s: float = 60) -> float:
-        """Return the seconds from spawn to the first answer 200."""
+        """Return the seconds from spawn to the first answer 200.
+
+        Asking takes next to nothing of the machine: one server listens early and is asked once, another late and
+        is asked a hundred times, and neither is to be slowed down by that.
+        """
+        request = f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\nConnection: close\r\n\r\n".encode()
         while time.perf_counter() - self.started < limit_s:
             if self.process.poll() is not None:
                 raise RuntimeError(f"ended with {self.process.returncode}: {' '.join(self.argv)}")
-            try:
-                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=limit_s)
-                connection.request("GET", path)
-                status = connection.getresponse().status
-                connection.close()
-            except OSError:
-                time.sleep(0.001)
-                continue
-            if status == 200:
+            with socket.socket() as client:
+                client.settimeout(limit_s)
+                client.bind(("127.0.0.2", 0))  # from the server's own address a client may meet itself
+                if client.connect_ex(("127.0.0.1", self.port)):
+                    time.sleep(0.001)
+                    continue
+                client.sendall(request)
+                status = client.makefile("rb").readline()
+            if b" 200 " in status:
                 return time.perf_counter() - self.started
-            raise RuntimeError(f"{path} answered {status}")
+            raise RuntimeError(f"{path} answered {status!r}")
         raise RuntimeError(f"no answer: {' '.join(self.argv)}")
 
-    def until_exec(self, limit_s: float = 30) -> float:
-        """Return the seconds from spawn until the process runs another program than it was started with."""
-        path = f"/proc/{self.process.pid}/cmdline"
-        first = b"\0".join(word.encode() for word in self.argv) + b"\0"
+    def until_exec(self, argv: Sequence[str], limit_s: float = 30) -> float:
+        """Return the seconds from spawn until the process runs the program and module that `argv` begins with."""
+        wanted = b"\0".join(os.fsencode(word) for word in argv[:4])
         while time.perf_counter() - self.started < limit_s:
-            with open(path, "rb") as file:
-                now = file.read()
-            if now and now != first and b"launcher\0" not in now.split(b"\0--", 1)[0].replace(b"launcher.", b""):
-                return time.perf_counter() - self.started
-            time.sleep(0.0002)
-        raise RuntimeError("never exec'd")
+            with open(f"/proc/{self.process.pid}/cmdline", "rb") as file:
+                if file.read().startswith(wanted):
+                    return time.perf_counter() - self.started
+            time.sleep(0.0005)
+        raise RuntimeError(f"never became {' '.join(argv)}")
+
+    def processes(self) -> int:
+        """Return how many processes there are in the session that the server was started in."""
+        found = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                # Source: proc(5): the session is the fourth field after the name in brackets.
+                found += int(stat.read_text().rpartition(")")[2].split()[3]) == self.process.pid
+            except OSError:
+                continue
+        return found
 
 
 def wrk(port: int, path: str, seconds: int, *, fresh: bool, connections: int = 32) -> tuple[float, str]:
@@ -98,9 +111,22 @@ def wrk(port: int, path: str, seconds: int, *, fresh: bool, connections: int = 3
     return float(rate[1]) if rate else 0.0, "; ".join(trouble)
 
 
-def summary(values: Iterable[float]) -> str:
+def in_turn(run: int, names: Iterable[str]) -> list[str]:
+    """Return the names beginning with another one in each run: nobody is always first, or always after the same."""
+    listed = list(names)
+    first = run % len(listed)
+    return listed[first:] + listed[:first]
+
+
+def summary(values: Iterable[float], digits: int = 0) -> str:
+    """Return the median, and the least and the most in brackets."""
     figures = sorted(values)
-    return f"{statistics.median(figures):.0f} ({figures[0]:.0f}-{figures[-1]:.0f})"
+    return f"{statistics.median(figures):.{digits}f} ({figures[0]:.{digits}f}-{figures[-1]:.{digits}f})"
+
+
+def ratios(ours: Iterable[float], theirs: Iterable[float]) -> list[float]:
+    """Divide what was measured in the same turn: a machine that changes its pace slows down both."""
+    return [mine / other for mine, other in zip(ours, theirs, strict=True)]
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

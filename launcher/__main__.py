@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
@@ -21,6 +22,8 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
         from .cli import main as click_main
 
         return click_main(words, surroundings)
+    # What a start makes goes with exec, or with the process: looking for garbage in it is a twentieth of the way.
+    gc.disable()
     from .start import start
 
     return start(said, surroundings)

@@ -17,14 +17,15 @@ class Address(Record):
     """Empty means every interface."""
     port: int = 0
     path: str = ""
-    """Of a unix socket; `@name` is Linux's abstract name space."""
+    """Of a unix socket; `@name` is Linux's abstract name space. Of a descriptor, the name it is passed under."""
     fd: int = -1
+    """-1 where only the name says which."""
 
     def __str__(self) -> str:
         if self.kind == "unix":
             return f"unix:{self.path}"
         if self.kind == "fd":
-            return f"fd://{self.fd}"
+            return f"fd://{self.path or self.fd}"
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
@@ -42,7 +43,7 @@ class Address(Record):
 
 
 def parse_address(text: str) -> Address:
-    """Read `host:port`, `:port`, `[::1]:port`, `unix:/path`, `unix:@name` or `fd://3`.
+    """Read `host:port`, `:port`, `[::1]:port`, `unix:/path`, `unix:@name`, `fd://3` or `fd://name`.
 
     Raises ValueError with one sentence that says what is wrong.
     """
@@ -55,10 +56,13 @@ def parse_address(text: str) -> Address:
             raise ValueError("has a NUL in the socket path")
         return Address("unix", path=path)
     if text.startswith("fd:"):
-        number = text.removeprefix("fd:").removeprefix("//")
-        if not (number.isascii() and number.isdigit()):
-            raise ValueError("is not a descriptor: write fd://3")
-        return Address("fd", fd=int(number))
+        name = text.removeprefix("fd:").removeprefix("//")
+        if name.isascii() and name.isdigit():
+            return Address("fd", fd=int(name))
+        # Source: systemd.socket(5), FileDescriptorName=, systemd 252.
+        if not name.isascii() or not name.isprintable() or ":" in name or not 0 < len(name) < 256:
+            raise ValueError("is no descriptor: write fd://3, or fd://NAME for one that systemd passes by name")
+        return Address("fd", path=name)
     if "/" in text or text.startswith("@"):
         raise ValueError(f"is not an address: a socket path is written unix:{text}")
     host, colon, port = text.rpartition(":")

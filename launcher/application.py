@@ -140,6 +140,9 @@ def load_target(spec: Spec) -> WSGIApplication:
         from . import guard
 
         guard.check(spec, module)
+        if spec.production:
+            # Django imports views with the first request: broken ones are to stop a start or a reload, not visitors.
+            run(Step("the URLs cannot be imported", "", spec), guard.import_urls)
     return cast("WSGIApplication", found)
 
 
@@ -276,12 +279,3 @@ def _kind(value: object) -> str:
 def at(origin: str, message: str) -> str:
     """Put the place that asked for it before a message."""
     return f"{origin}: {message}" if origin else message
-
-
-def failure_status() -> int:
-    """Return the exit status with which a worker tells its server that the application cannot be loaded.
-
-    4 is ours, and gunicorn 27.0.1 gives up on it (APP_LOAD_ERROR); uWSGI 2.0.30 gives up on 22
-    (UWSGI_FAILED_APP_CODE), and ends with it. With others both would start workers for ever.
-    """
-    return 22 if "uwsgi" in sys.modules else 4

@@ -68,6 +68,8 @@ class Backend(Record):
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
     fixed: tuple[str, ...] = BOUND_TO_THE_PROCESS
     """Options that a reload cannot change: they belong to the sockets or to the main process."""
+    notifies: bool = True
+    """Whether its main process says READY=1 to systemd once it serves."""
     production: bool = True
     """Whether it may serve the public: `server = "auto"` takes no other in production."""
 

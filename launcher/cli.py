@@ -246,6 +246,58 @@ def prove(environ: Mapping[str, str], directory: str, descriptor: int) -> int:
     return run_proof(directory, descriptor, environ)
 
 
+@cli.command(cls=_OptionCommand)
+@_takes_options
+@click.option("--name", default="", help="Name of the site; otherwise that of the project's directory.")
+@click.option("--output", metavar="DIR", help="Write the files there, instead of printing them.")
+@click.option(
+    "--check",
+    "installed",
+    metavar="[DIR]",
+    is_flag=False,
+    flag_value="",
+    help="Show how what is installed differs; exit status 1 where it does.",
+)
+@click.option("--with", "words", metavar="NAME=VALUE", multiple=True, help="A word of the exporter's own.")
+@_format("text", "json")
+@click.argument("kind")
+@click.argument("app", required=False, callback=_app)
+@click.pass_obj
+def export(
+    environ: Mapping[str, str],
+    said: Said,
+    name: str,
+    output: str | None,
+    installed: str | None,
+    words: Sequence[str],
+    form: str,
+    kind: str,
+) -> int:
+    """Write a plan down for another program: `serve export systemd --profile prod`."""
+    from .commands import export as command
+    from .host import Host
+    from .registry import read_registry
+
+    exporter = command.exporter(read_registry(sys.path), kind)
+    # What is exported is started by root, whoever exports it.
+    plan = compile_plan(request_of(said, environ), Host.read()._replace(uid=0))
+    if not plan.options.production:
+        print(f"serve: the profile {plan.profile} is not for production; there is --profile prod", file=sys.stderr)
+    files = command.render(exporter, plan, name, words)
+    directory = installed or output or exporter.directory
+    differences = None if installed is None else command.compare(files, directory)
+    written = [] if output is None else command.write(files, output)
+    if form == "json":
+        click.echo(command.json_text(files, directory, differences))
+    elif differences is not None:
+        click.echo("".join(differences.values()), nl=False)
+    elif output is not None:
+        click.echo("\n".join(written))
+    else:
+        click.echo(command.text(files, directory), nl=False)
+    return Exit.FINDINGS if differences else Exit.FINE
+
+
 @cli.command()
 @click.option("--options", is_flag=True, help="Every option by every server.")
 @_format("text", "json")

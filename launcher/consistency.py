@@ -70,19 +70,16 @@ def _accounts(options: Options, settings: Mapping[str, Setting[Any]], host: Host
             say(name, f"there is no group '{group}'", "Make it with groupadd, or name another.")
     if options.user and user_id(options.user) is not None and options.group is None:
         say("user", f"user {options.user} has no account, and so no group", "Set group too.")
-    own = {"user": host.uid, "group": own_group(str(host.uid))}
-    known = {"user": options.user and user_id(options.user), "group": options.group and group_id(options.group)}
-    for name, number in known.items():
-        wanted = options.value(name)
-        implied = name == "group" and settings["group"].origin == settings["user"].origin
-        if wanted and not implied and host.uid != 0 and number != own[name]:
-            found.append(
-                Finding(
-                    "not-root",
-                    f"only root can become {name} '{wanted}', and this is uid {host.uid}",
-                    "Remove the key, or start serve as root.",
-                    settings[name].origin,
-                    Exit.PROFILE,
-                )
-            )
+    if host.uid == 0:
+        return found
+    others = []
+    if options.user and user_id(options.user) != host.uid:
+        others.append("user")
+    implied = settings["group"].origin == settings["user"].origin
+    if options.group and not implied and group_id(options.group) != own_group(str(host.uid)):
+        others.append("group")
+    for name in others:
+        message = f"only root can become {name} '{options.value(name)}', and this is uid {host.uid}"
+        fix = "Remove the key, or start serve as root."
+        found.append(Finding("not-root", message, fix, settings[name].origin, Exit.PROFILE))
     return found

@@ -48,6 +48,13 @@ def check(spec: Spec, target: ModuleType) -> None:
             raise ApplicationError(_refusal(spec, loaded, faults))
 
 
+def import_urls() -> None:
+    """Import Django's ROOT_URLCONF, and with it the views."""
+    settings = sys.modules["django.conf"].settings
+    if settings.configured and getattr(settings, "ROOT_URLCONF", None):
+        __import__(settings.ROOT_URLCONF)
+
+
 def find_faults(settings: Any) -> Iterator[Fault]:
     """Find what must not reach production in Django's settings object."""
     if settings.DEBUG:

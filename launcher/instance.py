@@ -69,7 +69,7 @@ def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instanc
         for directory in _directories(base, _stem({"project": project, "profile": profile})):
             instance = read(directory)
             if instance is None:
-                if _trusted(directory) is not None:
+                if os.lstat(directory).st_uid == os.getuid():
                     remove(directory)
             elif (instance.facts.get("project"), instance.facts.get("profile")) == (project, profile):
                 found.append(instance)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NATIVE = "native"
 FILE_STATUS = Exit.PROFILE
+DEFAULTS = {name: Setting(option.default, DEFAULT) for name, option in OPTIONS.items()}
 
 
 class Raw(Record):
@@ -187,7 +188,7 @@ def from_flags(said: Mapping[str, tuple[str, ...]], cwd: str) -> tuple[Values, l
 def merge(layers: Iterable[Values]) -> Merged:
     """Lay layers, lowest first, over the declared defaults. Every value is read, also those that lose."""
     findings: list[Finding] = []
-    settings: dict[str, Setting[Any]] = {name: Setting(option.default, DEFAULT) for name, option in OPTIONS.items()}
+    settings: dict[str, Setting[Any]] = {**DEFAULTS}
     native: dict[str, dict[str, Setting[Any]]] = {}
     for values in layers:
         for name, raw in values.items():
@@ -212,7 +213,7 @@ def merge(layers: Iterable[Values]) -> Merged:
 def _over(below: Setting[Any] | None, above: Setting[Any]) -> Setting[Any]:
     if below is None:
         return above
-    return above._replace(shadowed=(below._replace(shadowed=()), *below.shadowed))
+    return Setting(above.value, above.origin, (Setting(below.value, below.origin), *below.shadowed))
 
 
 def _gather(name: str, settings: Mapping[str, Setting[Any]]) -> Setting[Any]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Generic, TypeVar, overload
     from typing import NamedTuple as Record
 else:
-    from _operator import itemgetter
+    from _collections import _tuplegetter  # what namedtuple's own fields are
 
     class _RecordType(type):
         """Give a tuple type one property for each annotation of its class, and the class's values as defaults."""
@@ -26,7 +26,7 @@ else:
             cls._fields = tuple(cls.__annotations__)
             cls._field_defaults = {field: members[field] for field in cls._fields if field in members}
             for place, field in enumerate(cls._fields):
-                setattr(cls, field, property(itemgetter(place)))
+                setattr(cls, field, _tuplegetter(place, ""))
             return cls
 
     class Record(tuple, metaclass=_RecordType):

@@ -152,7 +152,7 @@ class Options:
     # Where it listens
 
     bind = Option(
-        ListOf(AddressKind()), "Addresses: host:port, :port, [::1]:port, unix:/path, fd://3.",
+        ListOf(AddressKind()), "Addresses: host:port, :port, [::1]:port, unix:/path, fd://3, fd://NAME.",
         group="listening",
     )  # fmt: skip
     protocol = Option(

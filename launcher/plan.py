@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
+    from .activation import Passed
+
 
 APPLICATION_VARIABLE = "LAUNCHER_APPLICATION"
 ALIASES = ("PORT", "WEB_CONCURRENCY")
@@ -60,6 +62,8 @@ class LaunchPlan(Record):
     left_out: tuple[str, ...]
     """Options of a shipped profile that this server cannot honour; `notes` say why."""
     notes: tuple[Finding, ...]
+    passed: tuple[Passed, ...] = ()
+    """What was passed in; `bind` names those that are served."""
 
     @property
     def settings_module(self) -> str | None:
@@ -72,6 +76,12 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     errors = [finding for finding in draft.findings if finding.severity == "error"]
     notes = [finding for finding in draft.findings if finding.severity != "error"]
     settings = dict(draft.merged.settings)
+    if request.passed:
+        from .activation import adopt  # only where there is any
+
+        taken, found = adopt(settings, request.passed)
+        settings.update(taken)
+        notes += found
 
     workdir = settings["chdir"].value or draft.project.root
     project = draft.project._replace(root=workdir)
@@ -135,6 +145,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         reckoned=reckoned,
         left_out=translated.left_out,
         notes=tuple(notes),
+        passed=request.passed,
     )
 
 

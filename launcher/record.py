@@ -39,4 +39,5 @@ def request_facts(request: Request, env: Mapping[str, str]) -> dict[str, Any]:
         "cwd": request.cwd,
         "replaced": {name: value for name, value in request.environ.items() if env.get(name) != value},
         "added": [name for name in env if name not in request.environ],
+        "passed": [[each.fd, each.name, str(each.address or "")] for each in request.passed],
     }

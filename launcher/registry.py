@@ -80,10 +80,9 @@ def read_registry(path: Iterable[str]) -> Registry:
         except OSError:
             continue
         for name in names:
-            stem, dot, kind = name.rpartition(".")
-            if not dot or kind not in ("dist-info", "egg-info"):
+            if not name.endswith((".dist-info", ".egg-info")):
                 continue
-            distribution, _, version = stem.partition("-")
+            distribution, _, version = name.rpartition(".")[0].partition("-")
             if _normal(distribution) in versions:
                 continue
             versions[_normal(distribution)] = version.partition("-")[0]

@@ -1,4 +1,4 @@
-"""What was said: the only place that holds argv, environment and working directory."""
+"""What was said: the only place that holds argv, environment, working directory and sockets passed in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from .lean import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from .activation import Passed
 
 
 class Request(Record):
@@ -15,3 +17,5 @@ class Request(Record):
     """Option name -> the texts given to its flag, in order."""
     environ: Mapping[str, str]
     cwd: str
+    passed: tuple[Passed, ...] = ()
+    """Descriptors that were passed in with LISTEN_FDS."""

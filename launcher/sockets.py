@@ -19,6 +19,11 @@ from .origin import Origin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
+
+
+FIRST_DESCRIPTOR = 3
+"""Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
 
 
 class Rights(Record):
@@ -63,14 +68,19 @@ def listen(
         raise LaunchError(_refusal(address, error, origin)) from error
 
 
-def _tcp(address: Address, backlog: int, reuse_port: bool) -> _socket.socket:
-    host = address.host or None
+def _resolve(host: str, port: int) -> list[tuple[Any, ...]]:
+    """Return what getaddrinfo says. Raises OSError."""
     # Bytes: a name given as text loads Python's IDNA tables, 2 ms of every start.
     try:
         name = host.encode("ascii" if host.isascii() else "idna") if host else None
     except UnicodeError as error:
         raise _socket.gaierror(_socket.EAI_NONAME, "no such name is possible") from error
-    found = _socket.getaddrinfo(name, address.port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE)
+    return _socket.getaddrinfo(name, port, type=_socket.SOCK_STREAM, flags=_socket.AI_PASSIVE)
+
+
+def _tcp(address: Address, backlog: int, reuse_port: bool) -> _socket.socket:
+    host = address.host or None
+    found = _resolve(address.host, address.port)
     # Every interface means IPv4 and IPv6 on one socket where the machine has both.
     if host is None and _dual_stack():
         found = [info for info in found if info[0] == _socket.AF_INET6] or found
@@ -181,6 +191,22 @@ def bound_address(sock: _socket.socket) -> Address:
         return Address("unix", path="@" + path[1:] if path.startswith("\0") else path)
     host = "" if name[0] in ("::", "0.0.0.0") else name[0]
     return Address("tcp", host=host, port=name[1])
+
+
+def same_place(address: Address, bound: Address) -> bool:
+    """Return whether opening `address` would have given a socket that is bound to `bound` (see bound_address)."""
+    if address.kind != bound.kind:
+        return False
+    if address.kind == "unix":
+        same = address.path == bound.path
+        return same or (not address.abstract and os.path.realpath(address.path) == os.path.realpath(bound.path))
+    if address.port != bound.port:
+        return False
+    host = "" if address.host in ("::", "0.0.0.0") else address.host
+    try:
+        return host == bound.host or bool(host and _resolve(host, bound.port)[0][4][0] == bound.host)
+    except OSError:
+        return False
 
 
 def _refusal(address: Address, error: OSError, origin: Origin | None) -> Finding:

@@ -134,8 +134,18 @@ class Files:
 
     def find(self, name: str) -> ModuleFile | None:
         if name not in self._found:
-            self._found[name] = find_module(name, self.path)
+            self._found[name] = self._look_for(name)
         return self._found[name]
+
+    def _look_for(self, name: str) -> ModuleFile | None:
+        package, dot, part = name.rpartition(".")
+        if not part or "/" in part:
+            return None
+        if dot:
+            around = self.find(package)
+            return _find_in(around.package_path or (), part, name) if around else None
+        on_no_path = part in sys.builtin_module_names or _imp.is_frozen(part)
+        return None if on_no_path else _find_in(self.path, part, name)
 
     def source(self, file: str) -> Source:
         """Return the parsed file; raise Fails."""
@@ -199,18 +209,7 @@ def find_module(name: str, path: Sequence[str]) -> ModuleFile | None:
     Built-in and frozen modules are on no path and come first, so a file of that name is not found. A package
     that changes its own `__path__` is not understood.
     """
-    found: ModuleFile | None = None
-    where: Sequence[str] | None = path
-    for part in name.split("."):
-        if where is None or not part or "/" in part:
-            return None
-        if found is None and (part in sys.builtin_module_names or _imp.is_frozen(part)):
-            return None
-        found = _find_in(where, part, f"{found.name}.{part}" if found else part)
-        if found is None:
-            return None
-        where = found.package_path
-    return found
+    return Files(path).find(name)
 
 
 def _find_in(where: Sequence[str], part: str, name: str) -> ModuleFile | None:

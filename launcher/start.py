@@ -15,15 +15,22 @@ from .request import Request
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .activation import Passed
+
 
 def request_of(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> Request:
     """Return what was said, here and now."""
-    return Request(said, environ, working_directory())
+    passed: tuple[Passed, ...] = ()
+    if "LISTEN_FDS" in environ:
+        from .activation import passed_sockets
+
+        passed = passed_sockets(environ, os.getpid())
+    return Request(said, environ, working_directory(), passed)
 
 
-def compile_plan(request: Request) -> LaunchPlan:
-    """Compile for this machine. Raises LaunchError."""
-    return build(request, Host.read(), read_registry(sys.path))
+def compile_plan(request: Request, host: Host | None = None) -> LaunchPlan:
+    """Compile for this machine, unless `host` is another. Raises LaunchError."""
+    return build(request, host or Host.read(), read_registry(sys.path))
 
 
 def working_directory() -> str:

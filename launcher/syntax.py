@@ -285,12 +285,8 @@ class Program:
             if found is None or source is None or source.trick:
                 return False
             module = Module(self, found, source)
-            with module.catching() as caught:
-                try:
-                    module.block(source.tree.body)
-                except Fails:
-                    return False
-            self._quiet[name] = not caught and not self._is_cyclic(name) and source.compiles()
+            caught, failure = module.watch(lambda: module.block(source.tree.body))
+            self._quiet[name] = not failure and not caught and not self._is_cyclic(name) and source.compiles()
         return self._quiet[name]
 
 

@@ -7,14 +7,13 @@ that value, and is bound for sure, or unbound, only likewise.
 from __future__ import annotations
 
 import _ast
-from contextlib import contextmanager, suppress
 
 from .bindings import UNREAD, Binding, State, evaluate, join, truth, unsure
 from .lean import TYPE_CHECKING
 from .source import Doubt, Fails, ModuleFile, Source, absolute, nodes, submodules, target_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from .syntax import Program
 
@@ -37,15 +36,17 @@ class Module:
         self.bind("__name__", Binding(True, file=source.file, known=True, value=found.name))
         self._catchers: list[list[Caught]] = []
 
-    @contextmanager
-    def catching(self) -> Iterator[list[Caught]]:
-        """Collect the states in which what is followed meanwhile may raise."""
+    def watch(self, body: Callable[[], None]) -> tuple[list[Caught], Fails | None]:
+        """Follow `body`; return the states in which it may raise, and why it surely does, if so."""
         caught: list[Caught] = []
         self._catchers.append(caught)
         try:
-            yield caught
+            body()
+        except Fails as fails:
+            return caught, fails
         finally:
             self._catchers.pop()
+        return caught, None
 
     def block(self, body: Sequence[_ast.stmt]) -> None:
         for statement in body:
@@ -246,33 +247,23 @@ class Module:
         if not node.finalbody:
             self._handle(node)
             return
-        failure = None
-        with self.catching() as escaped:
-            try:
-                self._handle(node)
-            except Fails as fails:
-                failure = fails
+        escaped, failure = self.watch(lambda: self._handle(node))
         if escaped and self._catchers:  # the final block also runs before an exception travels on
             after, self.state = self.state, join([state for state, _ in escaped])
-            with suppress(Fails):
+            try:
                 self.block(node.finalbody)
                 self._may_raise()
+            except Fails:
+                pass
             self.state = after
         self.block(node.finalbody)
         if failure:
             raise failure
 
     def _handle(self, node: _ast.Try) -> None:
+        caught, failure = self.watch(lambda: self.block(node.body))
+        blocks = [] if failure else [(node.orelse, self.state)]
         ends: list[State] = []
-        failure = None
-        with self.catching() as caught:
-            try:
-                self.block(node.body)
-                ends.append(self.state)
-            except Fails as fails:
-                failure = fails
-        blocks = [(node.orelse, ends[0])] if ends else []
-        ends = []
         for handler in node.handlers:
             if caught:
                 blocks.append((handler.body, join([state for state, _ in caught])))
@@ -291,21 +282,13 @@ class Module:
         self.state = join(ends)
 
     def _with(self, node: _ast.With) -> None:
+        for item in node.items:
+            for name in target_names(item.optional_vars) if item.optional_vars else ():
+                self.bind(name, self.bound(node, "is what a context manager gives"))
+        caught, failure = self.watch(lambda: self.block(node.body))
         # A context manager may swallow what its body raises, as contextlib.suppress does.
-        ends: list[State] = []
-        failure = None
-        with self.catching() as caught:
-            for item in node.items:
-                for name in target_names(item.optional_vars) if item.optional_vars else ():
-                    self.bind(name, self.bound(node, "is what a context manager gives"))
-            try:
-                self.block(node.body)
-                ends.append(self.state)
-            except Fails as fails:
-                failure = fails
-        ends += [state for state, _ in caught]
-        if not ends:
-            assert failure is not None
+        ends = [state for state, _ in caught] if failure else [self.state, *(state for state, _ in caught)]
+        if failure and not ends:
             raise failure
         self.state = join(ends)
 

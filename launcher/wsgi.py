@@ -2,7 +2,7 @@
 
 import os
 
-from .application import ApplicationError, failure_status, load
+from .application import ApplicationError, load
 
 try:
     application = load(os.environ)
@@ -10,4 +10,5 @@ except ApplicationError as error:
     from .user_code import tell
 
     tell(error)
-    raise SystemExit(failure_status()) from None
+    # The exit status of a target that cannot be loaded; gunicorn 27.0.1 gives up on it (APP_LOAD_ERROR).
+    raise SystemExit(4) from None

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 
 NO_TLS = "the pyuwsgi wheel is built without TLS"
+RELOADS = "The reload needs it."
+
+SPARE_SLOTS = 2
+"""Slots beyond the workers'. A reload takes one for the worker that comes first with the new code; in the other waits
+the next reload, so that of two signals the later one is never lost to the earlier."""
 
 
 def _front(options: Options) -> str:
@@ -55,6 +60,10 @@ def _buffer(value: int, options: Options) -> Words:
     return ("--buffer-size", str(min(65535, max(4096, 4 * value))))
 
 
+def _workers(value: int, options: Options) -> Words:
+    return ("--processes", str(value + SPARE_SLOTS), "--cheaper", str(value))
+
+
 def _memory(value: int) -> str:
     return str(max(1, value // 2**20))
 
@@ -73,7 +82,18 @@ def _always(options: Options) -> Words:
         "--py-call-uwsgi-fork-hooks",
         "--hook-master-start", "unix_signal:15 grace_them_all",
         "--hook-master-start", "unix_signal:2 grace_them_all",
-        "--hook-master-start", "unix_signal:1 uwsgi_chain_reload",
+        # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
+        "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
+        # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
+        # are not to outlive it.
+        "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
+        # By this the reload makes the master look at its workers at once, not at the end of its second.
+        "--hook-master-start", "unix_signal:23 worker_wakeup",
+        # A worker that starts during such a pause of the master's is never told to stop.
+        "--forkbomb-delay", "0",
+        # Where the server decides: one worker, that loads the application itself, as a reload needs it.
+        *(_workers(1, options) if options.workers is None else ()),
+        *(("--lazy-apps",) if options.preload is None else ()),
         # It closes after each answer without saying so: a keep-alive client would send into a closing connection.
         *(("--add-header", "Connection: close") if options.protocol != "uwsgi" else ()),
     )  # fmt: skip
@@ -86,7 +106,7 @@ BACKEND = Backend(
     minimum=(2, 0, 30),
     program=("-m", "launcher.runners.uwsgi"),
     always=_always,
-    ending=("--module", "launcher.wsgi:application"),
+    ending=("--module", "launcher.runners.uwsgi_worker:application"),
     shut_out=("UWSGI_*",),
     hook_variable="LAUNCHER_UWSGI",
     descriptor=_descriptor,
@@ -104,6 +124,10 @@ BACKEND = Backend(
         "virtualenv": "serve runs in its own environment.",
         "venv": "serve runs in its own environment.",
         "die_on_term": "TERM stops gracefully already.",
+        "cheaper": RELOADS,
+        "cheaper_algo": RELOADS,
+        "cheaper_initial": RELOADS,
+        "cheap": RELOADS,
         "daemonize": "Let systemd or a container run it.",
         "http": "Use bind.",
         "http_socket": "Use bind.",
@@ -121,10 +145,12 @@ BACKEND = Backend(
         "socket_owner": flag("--chown-socket"),
         "backlog": flag("--listen", "-l"),
         "reuse_port": switch("--reuse-port").but("one socket, shared by all workers"),
-        "workers": flag("--processes", "-p", "workers"),
+        "workers": compute(_workers, "--processes", "-p", "--workers"),
         "threads": flag("--threads"),
         "max_connections": impossible("a connection is a thread: threads limits both", harmless=lambda value: False),
-        "preload": switch("", "--lazy-apps", ["lazy"]),
+        "preload": switch("", "--lazy-apps", ["lazy"]).but(
+            "with it a reload is refused: the main process holds the code"
+        ),
         "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
         "worker_timeout": impossible("its master only notices workers that are gone"),
         "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),

@@ -11,6 +11,8 @@ from ..errors import Exit, Finding, LaunchError
 from ..instance import Instance
 
 LOOK_S = 0.02
+HEARD_S = 20.0
+"""Within this time a server that is alive has begun a reload, in seconds."""
 STOP_SLACK_S = 10.0
 """What a server needs to stop beyond `graceful_timeout`, in seconds."""
 
@@ -45,11 +47,16 @@ def reload(running: Instance) -> int:
                 _progress(f"{shown} ...")
             if record.get("ok") is not None:
                 break
+        elif time.monotonic() - began > HEARD_S:
+            message = f"the server (pid {running.pid}) did not begin a reload within {HEARD_S:.0f} s"
+            raise LaunchError(Finding("not-heard", message, "Its log may say why.", status=Exit.NOT_READY))
         if instance.read(running.directory) is None:
             raise LaunchError(Finding("died", f"the server (pid {running.pid}) ended during the reload", status=6))
         time.sleep(LOOK_S)
     _progress("")
     if not record["ok"]:
+        if record.get("trace"):
+            print(record["trace"].rstrip(), file=sys.stderr)
         message = f"the reload was refused, and the old code goes on serving: {record['reason']}"
         raise LaunchError(Finding("reload-refused", message, status=Exit.TARGET))
     words = [f"{name} = {value}" for name, value in record.get("changed", {}).items()]

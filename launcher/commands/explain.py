@@ -70,7 +70,7 @@ def _text(plan: LaunchPlan, document: Mapping[str, Any]) -> str:
     lines += ["  " + command_line(plan)]
     if document["notes"]:
         lines += ["", "notes"]
-        lines += [f"  {note}" for note in plan.notes if note.severity == "note"]
+        lines += [f"  {note}" for note in plan.notes if note.severity != "quiet"]
     return "\n".join(lines)
 
 

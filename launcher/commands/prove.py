@@ -2,7 +2,7 @@
 
 A server's main process starts it before a reload (launcher.runners.reload). The request of the start is compiled
 anew, compared with what runs, and the application is loaded as a worker would, all in throw-away processes. One JSON
-object goes to the descriptor; the user's traceback goes to standard error, where the server's messages go.
+object goes to the descriptor.
 """
 
 import json
@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .. import instance
+from ..activation import Passed
+from ..address import parse_address
 from ..child import load_application
 from ..errors import Exit, LaunchError
 from ..host import Host
@@ -41,8 +43,7 @@ def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, 
     try:
         plan = build(request, Host.read(), read_registry(sys.path))
     except LaunchError as error:
-        print(f"serve: {error}", file=sys.stderr)
-        return {"ok": False, "reason": _one_line(str(error.findings[0]))}
+        return {"ok": False, "reason": _one_line(str(error.findings[0])), "trace": str(error)}
     record = plan_facts(plan)
     changed = {name: value for name, value in record["options"].items() if running.facts["options"].get(name) != value}
     if record["native"] != running.facts["native"]:
@@ -52,8 +53,7 @@ def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, 
     new = plan.command.environment(request.environ)
     answer = load_application(new, plan.command.cwd, plan.options.user, plan.options.group)
     if not answer.get("ok"):
-        print(answer.get("traceback") or "", file=sys.stderr)
-        return {"ok": False, "reason": _one_line(str(answer.get("message")))}
+        return {"ok": False, "reason": _one_line(str(answer.get("message"))), "trace": answer.get("traceback") or ""}
     ours = (*RUN_TIME, *(name for name in environ if name.startswith("LAUNCHER_") and name not in new))
     return {
         "ok": True,
@@ -70,7 +70,8 @@ def request_of(running: Instance, environ: Mapping[str, str]) -> Request:
     said = running.facts["request"]
     kept = {name: value for name, value in environ.items() if name not in said["added"]}
     flags = {name: tuple(texts) for name, texts in said["said"].items()}
-    return Request(flags, {**kept, **said["replaced"]}, said["cwd"])
+    passed = tuple(Passed(fd, name, parse_address(text) if text else None) for fd, name, text in said["passed"])
+    return Request(flags, {**kept, **said["replaced"]}, said["cwd"], passed)
 
 
 def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any]) -> list[str]:

@@ -15,17 +15,13 @@ from ..native import NativeCommand
 from ..options import Options
 from ..plan import LaunchPlan
 from ..record import plan_facts, request_facts
-from ..sockets import Rights, bound_address, listen, move_to
+from ..sockets import FIRST_DESCRIPTOR, Rights, bound_address, listen, move_to
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from ..request import Request
-
-
-FIRST_DESCRIPTOR = 3
-"""Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
 
 
 def run(plan: LaunchPlan, request: Request) -> NoReturn:
@@ -35,13 +31,15 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
     addresses: Sequence[Address] = plan.options.bind or ()
     passing = plan.backend.descriptor is not None or not plan.options.reuse_port
     env = command.environment(environ)
-    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
         env.pop(name, None)
     if passing:
         count, addresses = _open(plan)
         command = _hand_over(plan, command, env, count)
         paths = [address.path for address in _unix_files(plan.options)]
-        if paths:
+        if "NOTIFY_SOCKET" in environ and _sockets_stay(plan, addresses, environ):
+            env["LAUNCHER_SOCKETS_STAY"] = "1"
+        elif paths:
             env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
     for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):
         print(f"serve: {line}", file=sys.stderr)
@@ -103,7 +101,32 @@ def _open(plan: LaunchPlan) -> tuple[int, list[Address]]:
         raise LaunchError(*findings)
     addresses = [bound_address(sock) for sock in opened]
     move_to(FIRST_DESCRIPTOR, [sock.detach() for sock in opened])
+    # `listen` has copied what was passed in. While an original is open, nobody is refused when the server stops.
+    passed = {socket.fd for socket in plan.passed} | {address.fd for address in options.bind or ()}
+    for fd in passed:
+        if fd >= FIRST_DESCRIPTOR + len(opened):
+            os.close(fd)
     return len(addresses), addresses
+
+
+def _sockets_stay(plan: LaunchPlan, addresses: Sequence[Address], environ: Mapping[str, str]) -> bool:
+    """Leave our sockets with systemd while it starts the service again; return whether it holds all of them."""
+    from ..systemd import forget, keep  # where there is a systemd
+
+    names = [f"serve-{str(address).replace(':', '-')}" for address in addresses]
+    try:
+        for socket in plan.passed:
+            if socket.name.startswith("serve-") and socket.name not in names:
+                forget(socket.name, environ=environ)
+        return all(
+            asked.kind == "fd" or keep(name, descriptor, environ=environ)
+            for descriptor, (name, asked) in enumerate(
+                zip(names, plan.options.bind or (), strict=True), FIRST_DESCRIPTOR
+            )
+        )
+    except OSError as error:
+        print(f"serve: systemd keeps no sockets: {error}", file=sys.stderr)
+        return False
 
 
 def _hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], count: int) -> NativeCommand:
@@ -112,7 +135,9 @@ def _hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], co
     if words is None:
         env["LISTEN_FDS"] = str(count)
         env["LISTEN_PID"] = str(os.getpid())  # exec keeps it
-        return command
+        # gunicorn 27.0.1 would take a descriptor that --bind names a second time.
+        named = [address for address in plan.options.bind or () if address.kind != "fd"]
+        return command.replacing("bind", plan.backend.rule("bind").words(named, plan.options))
     numbers = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count)
     return command.replacing("bind", tuple(word for fd in numbers for word in words(fd, plan.options)))
 
@@ -127,9 +152,10 @@ def start_lines(plan: LaunchPlan, addresses: Sequence[Address], *, terminal: boo
     settings = plan.settings["settings"]
     module = f"settings {settings.value} ({settings.origin})" if settings.value else f"application {plan.target.spec}"
     size = _size(plan)
+    warnings = [str(note).removesuffix(".") for note in plan.notes if note.severity == "warning"]
     if not terminal:
-        return [f"profile {plan.profile}, {module}, {server}, {size}, {where}"]
-    lines = [f"profile {plan.profile}, {module}", f"{server}, {size}"]
+        return [*warnings, f"profile {plan.profile}, {module}, {server}, {size}, {where}"]
+    lines = [*warnings, f"profile {plan.profile}, {module}", f"{server}, {size}"]
     lines += [str(note).removesuffix(".") for note in plan.notes if note.severity == "note"]
     return [*lines, f"{where}  (Ctrl-C stops)"]
 

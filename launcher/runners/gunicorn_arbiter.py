@@ -17,7 +17,7 @@ from gunicorn.glogging import Logger
 
 from .. import instance
 from ..board import READY, Board
-from ..systemd import notify
+from ..systemd import SOCKETS_STAY, notify
 from .gthread import Worker
 from .gunicorn import parameters
 from .gunicorn_ledger import Ledger
@@ -26,8 +26,6 @@ from .gunicorn_reload import Renewal
 from .gunicorn_succession import Succession, inherit
 from .gunicorn_watch import Watch
 
-SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
-"""Environment variable, not empty where the sockets are systemd's too: what waits there is the next server's."""
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
 LONGEST_PAUSE_S = 30.0

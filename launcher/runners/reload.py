@@ -26,6 +26,8 @@ class Verdict(NamedTuple):
     ok: bool
     reason: str = ""
     """One line: why not."""
+    trace: str = ""
+    """The user's traceback, or all that is wrong with the profile."""
     changed: Mapping[str, Any] = {}
     """Option -> its new value, of those that are not as they were."""
     argv: tuple[str, ...] = ()
@@ -48,10 +50,18 @@ class Reload:
     """One reload, from the signal that asked for it to its end."""
 
     def __init__(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
-        """Begin to prove. `directory` has the record of the server, None without one: then there is nothing to prove.
+        """Begin to prove. `directory` has the record of the server; without one the application alone is loaded anew.
 
         `generation` is that of the workers to come, `environ` may name NOTIFY_SOCKET.
         """
+        self._begin(directory, generation, environ)
+        self._write(PROVING)
+        # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
+        stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code")
+        self._reader, self._process = _prove(directory)
+
+    def _begin(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
         self.generation = generation
         self.verdict: Verdict | None = None
         self._directory = directory
@@ -62,14 +72,13 @@ class Reload:
         self._number = 1
         if directory is not None:
             self._number += int(instance.load(os.path.join(directory, instance.RELOAD)).get("number") or 0)
-        self._write(PROVING)
-        # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
-        stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code")
-        if directory is None:
-            self.verdict = Verdict(True)
-        else:
-            self._reader, self._process = _prove(directory)
+
+    @classmethod
+    def refuse(cls, directory: str | None, generation: int, environ: Mapping[str, str], reason: str) -> None:
+        """Note a reload that ends before it begins."""
+        reload = cls.__new__(cls)
+        reload._begin(directory, generation, environ)
+        reload.end(reason)
 
     def carry(self) -> dict[str, Any]:
         """Return all there is to know of a reload whose verdict is in, as JSON could hold it."""
@@ -141,7 +150,7 @@ class Reload:
         values: dict[str, Any] = {"number": self._number, "phase": phase, "ok": ok, "reason": reason}
         values |= {"generation": self.generation, "since": self._since, "until": time.time() if phase == DONE else None}
         if self.verdict is not None:
-            values["changed"] = dict(self.verdict.changed)
+            values |= {"changed": dict(self.verdict.changed), "trace": self.verdict.trace}
         try:
             instance.write(os.path.join(self._directory, instance.RELOAD), values)
         except OSError:
@@ -154,13 +163,15 @@ class Reload:
             pass  # a reload does not fail because nobody listened
 
 
-def _prove(directory: str) -> tuple[int, "subprocess.Popen[bytes]"]:
+def _prove(directory: str | None) -> tuple[int, "subprocess.Popen[bytes]"]:
     """Start the proof; return where its verdict can be read, without waiting."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
+    whole = ["launcher", "prove", directory or "", str(writer)]
+    alone = ["launcher.runners.probe", "application", "--result-fd", str(writer)]
     try:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "launcher", "prove", directory, str(writer)],
+            [sys.executable, "-P", "-m", *(whole if directory else alone)],
             stdin=subprocess.DEVNULL,
             pass_fds=[writer],
             start_new_session=True,
@@ -172,7 +183,10 @@ def _prove(directory: str) -> tuple[int, "subprocess.Popen[bytes]"]:
 
 def _read(said: bytes) -> Verdict:
     try:
-        return _verdict(json.loads(said))
+        values = json.loads(said)
+        if "argv" in values:
+            return _verdict(values)
+        return Verdict(values["ok"], " ".join(values.get("message", "").split()), values.get("traceback", ""))
     except (ValueError, TypeError, KeyError):
         return Verdict(False, "the process that was to prove the new code ended without a word")
 

@@ -7,21 +7,27 @@ uWSGI starts the base interpreter, not the virtual environment's, when it re-exe
 forked from here, so a package of that name in the project does not shadow this one in any worker.
 """
 
+import itertools
 import json
 import os
+import shlex
 import signal
 import socket
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pyuwsgi
+
+from . import uwsgi_table
 
 STOP = frozenset((signal.SIGINT, signal.SIGTERM))
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
 
+NO_PIPE = (-1, -1)
+
 _master = os.getpid()
-_pipe = (-1, -1)
+_pipe = NO_PIPE
 
 
 def main() -> None:
@@ -36,11 +42,25 @@ def main() -> None:
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
     accept_only_who_speaks(sys.argv)
+    workers, slots = number_after("--cheaper", sys.argv, 1), number_after("--processes", sys.argv, 1)
+    # 60 seconds is uWSGI's own mercy.
+    uwsgi_table.create(workers, slots, number_after("--worker-reload-mercy", sys.argv, 60), os.environ)
+    # Until the loop of the master has begun and has its own way with them.
+    for number in (signal.SIGHUP, signal.SIGILL):
+        signal.signal(number, signal.SIG_IGN)
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
+    if directory := uwsgi_table.table().directory:
+        hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(directory)} 2>/dev/null"]
     pyuwsgi.run([*hooks, *sys.argv[1:]])
+
+
+def number_after(flag: str, words: Sequence[str], otherwise: int) -> int:
+    """Return the number that follows the last such flag."""
+    found = [word for before, word in itertools.pairwise(words) if before == flag]
+    return int(found[-1]) if found else otherwise
 
 
 def send_messages_to(log_file: str) -> None:
@@ -91,6 +111,10 @@ def accept_only_who_speaks(words: Iterable[str], seconds: int = 4) -> None:
 def _hold_signals_back() -> None:
     global _pipe
     if os.getpid() == _master:
+        if _pipe == NO_PIPE:
+            from . import uwsgi_reload  # only now is there the module `uwsgi` that it needs
+
+            uwsgi_reload.register()
         _pipe = os.pipe()
         signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
 
@@ -111,7 +135,7 @@ def _begin_as_worker() -> None:
     worker's own copy of the state, where nobody looks, and a stop would wait for --worker-reload-mercy.
     """
     if os.getppid() == _master:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         os.close(_pipe[1])

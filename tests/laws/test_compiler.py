@@ -36,6 +36,7 @@ likely = st.sampled_from(
         "10MiB",
         "unix:/x",
         "fd://3",
+        "fd://web.socket",
         ":80",
         "mysite.wsgi:application",
         "prod",

@@ -1,4 +1,4 @@
-"""A backend that lives in another distribution: found, explained, and held to what it declares."""
+"""A backend and an exporter that live in another distribution: found, explained, held to what they declare."""
 
 import os
 import shutil
@@ -97,6 +97,23 @@ def test_toy_is_explained(tmp_path: Path) -> None:
     assert "-P -m serve_toy" in done.stdout
     assert "--bind 127.0.0.1:8123" in done.stdout
     assert "--backlog 17" in done.stdout
+
+
+@pytest.mark.usefixtures("toy")
+def test_toy_exporter_works_like_a_built_in_one(tmp_path: Path) -> None:
+    words = ("export", "procfile", "--server", "toy", "--bind", "127.0.0.1:8123", "launcher.testing.application:app")
+    wanted = "site: serve --profile=dev --server=toy --bind=127.0.0.1:8123 launcher.testing.application:app\n"
+    done = serve(*words, "--with", "process=site", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, wanted), done.stderr
+    done = serve(*words, "--with", "proces=site", cwd=tmp_path)
+    assert done.returncode == Exit.USAGE
+    assert "takes no 'proces'. Did you mean 'process'?" in done.stderr
+    done = serve(*words, "--check", "--with", "process=site", cwd=tmp_path)
+    assert (done.returncode, f"+{wanted}" in done.stdout) == (Exit.FINDINGS, True), done.stderr
+    (tmp_path / "Procfile").write_text(wanted)
+    done = serve(*words, "--check", "--with", "process=site", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    assert serve("export", "procfil", cwd=tmp_path).stderr.startswith("serve: there is no exporter 'procfil'.")
 
 
 def test_server_of_no_installed_distribution_is_unknown(tmp_path: Path) -> None:

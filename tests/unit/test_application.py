@@ -531,9 +531,17 @@ class TestDjango:
         assert waiver.endswith('allow = ["debug", "secret-key", "allowed-hosts", "development-apps"]')
 
     def test_waived_faults_are_not_told(self, project: Project) -> None:
-        project.write(mysite__wsgi=DJANGO_WSGI, mysite__dev=FIT.replace("False", "True"))
+        project.write(mysite__wsgi=DJANGO_WSGI, mysite__dev=FIT.replace("False", "True"), mysite__urls=VIEWS)
         assert project.start("mysite.wsgi:application", production=True, allow=["debug"]).returncode == 0
         assert project.start("mysite.wsgi:application", production=True, allow=["secret-key"]).returncode == 4
+
+    def test_production_does_not_start_with_views_that_cannot_be_imported(self, project: Project) -> None:
+        project.write(mysite__wsgi=DJANGO_WSGI, mysite__dev=FIT, mysite__urls="from mysite import views\n")
+        done = project.start("mysite.wsgi:application", production=True)
+        assert done.returncode == 4
+        assert done.stderr.startswith("serve: the URLs cannot be imported: ImportError")
+        assert "mysite/urls.py" in done.stderr
+        assert project.start("mysite.wsgi:application").returncode == 0
 
     def test_development_is_not_guarded(self, project: Project) -> None:
         project.write(mysite__wsgi=DJANGO_WSGI, mysite__dev=FIT.replace("False", "True"))

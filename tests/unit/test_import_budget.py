@@ -9,9 +9,10 @@ import pytest
 from tests.machine import DJANGO, SERVERS, write_tree
 
 DEAR = {
-    "ast", "asyncio", "click", "configparser", "dataclasses", "difflib", "django", "email", "importlib.metadata",
-    "inspect", "ipaddress", "jinja2", "logging", "msgspec", "multiprocessing", "pathlib", "rich", "shlex", "shutil",
-    "ssl", "subprocess", "tempfile", "threading", "urllib.parse", "zipfile",
+    "ast", "asyncio", "click", "collections", "configparser", "contextlib", "dataclasses", "difflib", "django",
+    "email", "enum", "functools", "importlib", "importlib.metadata", "inspect", "ipaddress", "jinja2", "json",
+    "logging", "msgspec", "multiprocessing", "pathlib", "re", "rich", "shlex", "shutil", "socket", "ssl",
+    "subprocess", "tempfile", "threading", "tomllib", "typing", "urllib.parse", "zipfile",
 }  # fmt: skip
 
 START = """

@@ -5,11 +5,14 @@ import importlib.util
 import os
 import pwd
 import shutil
+import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 from unittest import SkipTest
 
+from ..client import DEADLINE_S
 from ..kit import Check, Kit
 from ..serving import clean_environment, same, wait_for_text
 
@@ -86,10 +89,37 @@ def processes_show_the_name(kit: Kit) -> None:
             wait_for_text(Path(f"/proc/{pid}/cmdline"), "kit-of-serve", serving)
 
 
+def main_process_says_ready(kit: Kit) -> None:
+    path = kit.public / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+        listener.settimeout(DEADLINE_S if kit.backend.notifies else 0.0)
+        listener.bind(str(path))
+        with kit.serve(environ={"NOTIFY_SOCKET": str(path)}) as serving:
+            serving.report()
+            serving.stop_cleanly()
+            try:
+                while "READY=1" not in (said := heard(listener, serving.pid)):
+                    pass
+            except OSError:
+                assert not kit.backend.notifies, "the main process has not said READY=1"
+            else:
+                assert kit.backend.notifies, f"it is declared to say nothing, and says {said}"
+
+
+def heard(listener: socket.socket, speaker: int) -> list[str]:
+    """Return the lines of the next message; none where another process than `speaker` sent it. Raises OSError."""
+    size = struct.calcsize("3i")
+    data, extra, _, _ = listener.recvmsg(4096, socket.CMSG_SPACE(size))
+    pid, _, _ = struct.unpack("3i", extra[0][2][:size])
+    return data.decode().splitlines() if pid == speaker else []
+
+
 CHECKS = (
     Check("user", {"user": NOBODY}, worker_becomes_the_user, as_root=True),
     Check("group", {"user": NOBODY, "group": "daemon"}, worker_becomes_the_group, as_root=True),
     Check("umask", {"umask": "0027"}, files_have_the_mask),
     Check("pid-file", {"pid_file": "PUBLIC/kit.pid"}, pid_file_names_the_main_process),
+    Check("readiness", {}, main_process_says_ready),
     Check("process-name", {"process_name": "kit-of-serve"}, processes_show_the_name),
 )

@@ -33,6 +33,7 @@ BACKEND = Backend(
     distribution="serve-toy",
     minimum=(0, 1),
     program=("-m", "serve_toy"),
+    notifies=False,
     production=False,
     rules={
         "bind": each("--bind"),

@@ -1,0 +1,88 @@
+"""`serve export KIND`: a plan written down for another program, printed, written or compared with what is installed."""
+
+import difflib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from ..errors import Exit, Finding, LaunchError, did_you_mean
+from ..exporter import Exporter, words_of
+from ..plan import LaunchPlan
+from ..registry import EXPORTERS, Registry
+
+Files = Mapping[str, str]
+
+
+def exporter(registry: Registry, kind: str) -> Exporter:
+    """Return the exporter of a kind. Raises LaunchError."""
+    if kind not in registry.names(EXPORTERS):
+        fix = did_you_mean(kind, registry.names(EXPORTERS))
+        raise LaunchError(Finding("unknown-exporter", f"there is no exporter '{kind}'", fix, status=Exit.USAGE))
+    found: Exporter = registry.load(EXPORTERS, kind)
+    return found
+
+
+def render(chosen: Exporter, plan: LaunchPlan, name: str, words: Sequence[str]) -> Files:
+    """Return the files of one plan; `words` are NAME=VALUE for the exporter. Raises LaunchError."""
+    takes = words_of(chosen)
+    told = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not equals or key not in takes:
+            message = f"--with {word}: the exporter takes no '{key}'" if equals else f"--with {word} is not NAME=VALUE"
+            raise LaunchError(Finding("unknown-word", message, did_you_mean(key, takes), status=Exit.USAGE))
+        told[key] = value
+    return chosen.render(plan, name or site_name(plan), **told)
+
+
+def site_name(plan: LaunchPlan) -> str:
+    """Return a name for the site: that of the project's directory, as far as anything takes it for a name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", os.path.basename(plan.project.root)).strip("-.") or "site"
+
+
+def text(files: Files, directory: str) -> str:
+    """Return a file as it is, and several each below its path, as `systemctl cat` shows them."""
+    if len(files) == 1:
+        return "".join(files.values())
+    return "\n".join(f"# {os.path.join(directory, name)}\n{content}" for name, content in files.items())
+
+
+def write(files: Files, directory: str) -> list[str]:
+    """Write the files and return their paths. Raises LaunchError."""
+    paths = []
+    for name, content in files.items():
+        paths.append(os.path.join(directory, name))
+        try:
+            with open(paths[-1], "w", encoding="utf-8") as file:
+                file.write(content)
+        except OSError as error:
+            message = f"cannot write {paths[-1]}: {error.strerror}"
+            raise LaunchError(Finding("not-written", message, status=Exit.FINDINGS)) from error
+    return paths
+
+
+def compare(files: Files, directory: str) -> dict[str, str]:
+    """Return a unified diff, from what is installed to what is exported, for every file that differs."""
+    found = {}
+    for name, content in files.items():
+        path = os.path.join(directory, name)
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                installed = file.read()
+        except FileNotFoundError:
+            installed = ""
+        except OSError as error:
+            message = f"cannot read {path}: {error.strerror}"
+            raise LaunchError(Finding("not-read", message, status=Exit.FINDINGS)) from error
+        before, after = (part.splitlines(keepends=True) for part in (installed, content))
+        diff = "".join(difflib.unified_diff(before, after, path, f"{name} (exported)"))
+        if diff:
+            found[name] = diff
+    return found
+
+
+def json_text(files: Files, directory: str, differences: Mapping[str, str] | None = None) -> str:
+    """Return what a program reads; `differs` holds diffs, and is null where nothing was compared."""
+    document = {"directory": directory, "files": dict(files), "differs": differences}
+    return json.dumps(document, indent=2, ensure_ascii=False)

@@ -1,0 +1,1 @@
+"""Exporters: one file for each kind, each one function from plan to files."""

@@ -1,0 +1,336 @@
+"""A service and a socket unit for systemd. Facts: systemd 252, held by live tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from ..address import Address
+from ..errors import Exit, Finding, LaunchError
+from ..exporter import Exporter, start_words
+from ..kinds import BadValue, Flag, Kind, Mode, Number
+from ..measures import Duration, decimal
+from ..options import OPTIONS
+from ..plan import LaunchPlan
+from ..quoting import systemd_value, systemd_word
+
+NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+STOP_MARGIN_S = 10
+"""What a server may take, when its graceful timeout is over, to cut off the rest and end."""
+
+SANDBOX = """\
+# The sandbox. What a line costs an application is said where it costs something; loosen it in a drop-in.
+NoNewPrivileges=yes
+# No capability at all: ports below 1024 are opened by the socket unit.
+CapabilityBoundingSet=
+# The file system is read-only, but for what is named above and a /tmp of its own.
+ProtectSystem=strict
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateMounts=yes
+# In here, files of other users but root belong to nobody.
+PrivateUsers=yes
+# Only processes of its own user are in /proc.
+ProtectProc=invisible
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+# AF_NETLINK: getaddrinfo asks the kernel which address families there are.
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+LockPersonality=yes
+# ctypes, numpy and gevent live with it; a JIT such as PyPy's does not.
+MemoryDenyWriteExecute=yes
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# os.chown and os.nice raise PermissionError; without this line they would end the worker.
+SystemCallErrorNumber=EPERM
+"""
+
+
+class _Site(NamedTuple):
+    """What the units are called, and what they may be told besides the plan."""
+
+    name: str
+    template: bool
+    watchdog_s: float
+    descriptors: int
+
+    @property
+    def unit(self) -> str:
+        """Name of the units without their kind, as the units themselves write it."""
+        return f"{self.name}@%i" if self.template else self.name
+
+    @property
+    def directory(self) -> str:
+        return f"{self.name}/%i" if self.template else self.name
+
+    @property
+    def runtime(self) -> str:
+        """Directory of /run in which `serve status` looks for the record of the server."""
+        return f"serve-{self.unit}"
+
+
+def render(
+    plan: LaunchPlan, name: str, *, template: str = "no", watchdog: str = "off", descriptors: str = "0"
+) -> Mapping[str, str]:
+    """Return NAME.service and NAME.socket, or as a template NAME@.service and NAME@.socket.
+
+    An instance of a template is a site of its own: the same code and profile, with an environment file, a socket,
+    state and a user of its own. `watchdog` is how long the server may be silent, `descriptors` the size of its store.
+    """
+    if not name or not NAME.issuperset(name):
+        raise _refusal(f"'{name}' cannot be the name of a unit", "Give --name letters, digits, '-', '_' and '.'.")
+    site = _Site(
+        name,
+        _told("template", template, Flag()),
+        _told("watchdog", watchdog, Duration()),
+        _told("descriptors", descriptors, Number()),
+    )
+    try:
+        service, socket = _service(plan, site), _socket(plan, site)
+    except ValueError as error:
+        raise _refusal(f"a value of the plan {error}", "systemd has no way to write that.") from error
+    stem = f"{name}@" if site.template else name
+    return {f"{stem}.service": service, f"{stem}.socket": socket}
+
+
+EXPORTER = Exporter("a service and a socket unit, sandboxed", "/etc/systemd/system", render)
+
+
+def _refusal(message: str, fix: str) -> LaunchError:
+    return LaunchError(Finding("cannot-export", message, fix, status=Exit.USAGE))
+
+
+def _told(name: str, text: str, kind: Kind[Any]) -> Any:
+    try:
+        return kind.from_text(text)
+    except BadValue as error:
+        raise _refusal(f"--with {name}={text} {error}", "") from error
+
+
+def _lines(key: str, *values: object) -> str:
+    """Return a line for each value that there is."""
+    return "".join(f"{key}={value}\n" for value in values if value not in (None, ""))
+
+
+def _header(site: _Site) -> str:
+    unit = site.unit.replace("%i", "SITE")
+    return f"""\
+# Written by `serve export systemd`; with --check it tells whether this still is what the profile says.
+# Changes of your own belong into drop-ins: `systemctl edit`.
+# To begin: systemctl daemon-reload && systemctl enable --now {unit}.socket {unit}.service
+"""
+
+
+def _service(plan: LaunchPlan, site: _Site) -> str:
+    secrets = _secrets(plan, site)
+    python = f"{systemd_word(plan.command.argv[0])} -P -m launcher"
+    return f"""\
+{_header(site)}
+[Unit]
+Description={site.unit} on {plan.backend.name}
+# The sockets are systemd's: they stay open while the service restarts, and nobody is refused.
+Requires={site.unit}.socket
+After={site.unit}.socket network.target
+# It is started again for ever (see Restart): a database that is away comes back.
+StartLimitIntervalSec=0
+
+[Service]
+{_readiness(plan, site)}\
+WorkingDirectory={systemd_value(plan.project.root)}
+# serve becomes the server: the same process, nothing in between. `:` keeps systemd from expanding `$`.
+ExecStart=:{python} {" ".join(_words(plan, site, secrets))}
+# Returns when the new code answers, or fails and leaves the old code serving.
+ExecReload={python} reload {_doubled(systemd_word(start_words(plan)[0]))} --pid=${{MAINPID}}
+# TERM goes to the main process alone, which lets its workers finish; what then is left is killed.
+KillMode=mixed
+{_grace(plan)}\
+# Not after a clean end: whoever stopped it meant it. A request to the socket starts it again.
+Restart=on-failure
+RestartSec=2s
+
+{_identity(plan, site)}\
+{_credentials(secrets)}\
+# Writable, and kept: /var/lib/{site.directory} ($STATE_DIRECTORY), for a database or uploads.
+StateDirectory={site.directory}
+StateDirectoryMode=0750
+# Writable, and gone when the service stops: /run/{site.runtime} ($RUNTIME_DIRECTORY), where `serve status` looks.
+RuntimeDirectory={site.runtime}
+{_log_directories(plan)}\
+{_limits(plan)}\
+# Its messages are found with: journalctl -t {site.unit}
+SyslogIdentifier={site.unit}
+
+{SANDBOX}\
+{_homes(plan)}
+[Install]
+WantedBy=multi-user.target
+Also={site.unit}.socket
+"""
+
+
+def _doubled(word: str) -> str:
+    """Return a word for a line in which systemd does expand `$`."""
+    return word.replace("$", "$$")
+
+
+def _readiness(plan: LaunchPlan, site: _Site) -> str:
+    text = "Type=exec\n"
+    if plan.backend.notifies:
+        text = """\
+# `systemctl start` returns when the server has said READY=1; only its main process is believed.
+Type=notify
+NotifyAccess=main
+# From the start to READY=1; an application that takes longer to import needs more.
+TimeoutStartSec=90s
+"""
+    if site.watchdog_s:
+        text += f"""\
+# Without WATCHDOG=1 for so long the server counts as stuck, and is started anew.
+WatchdogSec={decimal(site.watchdog_s)}s
+"""
+    if site.descriptors:
+        text += f"""\
+# Descriptors that the server may leave with systemd while it restarts (FDSTORE=1).
+FileDescriptorStoreMax={site.descriptors}
+"""
+    return text
+
+
+def _grace(plan: LaunchPlan) -> str:
+    grace, delay = plan.options.graceful_timeout, plan.options.drain_delay or 0.0
+    if grace is None:
+        return ""
+    text = f"# drain_delay, graceful_timeout, and {STOP_MARGIN_S} s to end in.\n"
+    return f"{text}TimeoutStopSec={decimal(delay + grace + STOP_MARGIN_S)}s\n"
+
+
+Secret = tuple[str, str, str]
+"""Option, name of the credential, file."""
+
+
+def _secrets(plan: LaunchPlan, site: _Site) -> list[Secret]:
+    """Return the files that root alone may read."""
+    options = plan.options
+    found = [("env_file", f"env-{number}", path) for number, path in enumerate(options.env_file or (), 1)]
+    found += [(name, name, path) for name in ("tls_cert", "tls_key") if (path := options.value(name)) is not None]
+    secrets = [(option, name, systemd_value(path)) for option, name, path in found]
+    return [*secrets, ("env_file", "env-site", f"/etc/{site.name}/%i.env")] if site.template else secrets
+
+
+def _credentials(secrets: Sequence[Secret]) -> str:
+    if not secrets:
+        return ""
+    comment = "# systemd reads these as root, at each start, and hands over copies that only this service can read.\n"
+    return comment + _lines("LoadCredential", *(f"{name}:{path}" for _, name, path in secrets))
+
+
+def _words(plan: LaunchPlan, site: _Site, secrets: Sequence[Secret]) -> list[str]:
+    """Return the words of the start, quoted."""
+    # systemd has made it the right user, and knows the main process, before serve begins.
+    own = {name: "none" for name in ("user", "group", "pid_file") if plan.options.value(name) is not None}
+    if site.template:
+        own["bind"] = f"fd://{site.name}"
+    # %d, a specifier of systemd's, is the directory of the credentials.
+    for option, name, _ in secrets:
+        own[option] = f"{own[option]},%d/{name}" if option in own else f"%d/{name}"
+    words = [systemd_word(word) for word in start_words(plan, without=own)]
+    return [*words, *(f"{OPTIONS[option].flag}={text}" for option, text in own.items())]
+
+
+def _identity(plan: LaunchPlan, site: _Site) -> str:
+    user, group = plan.options.user, plan.options.group
+    if user is not None:
+        return _lines("User", systemd_value(user)) + _lines("Group", group and systemd_value(group))
+    text = "# A user that exists while the service runs, and owns its StateDirectory alone.\nDynamicUser=yes\n"
+    if site.template:
+        text += f"# One for each site; otherwise all would be {site.name}. Such a name has 31 letters at most.\n"
+        text += f"User={site.name}-%i\n"
+    return text
+
+
+def _log_directories(plan: LaunchPlan) -> str:
+    files = [path for path in (plan.options.log_file, plan.options.access_log) if path and path.startswith("/")]
+    directories = sorted({os.path.dirname(path) for path in files})
+    return _lines("ReadWritePaths", *map(systemd_word, directories))
+
+
+def _limits(plan: LaunchPlan) -> str:
+    umask, connections = plan.options.umask, plan.options.max_connections
+    text = "# What the application writes is its own, unless the profile has a umask.\n"
+    text += f"UMask={Mode().show(0o077 if umask is None else umask)}\n"
+    if connections is not None:
+        text += "# max_connections, a file for each of them, and some more; otherwise it would be 1024.\n"
+        text += f"LimitNOFILE={2 * connections + 1024}\n"
+    return text
+
+
+def _homes(plan: LaunchPlan) -> str:
+    needed = (plan.command.argv[0], sys.base_prefix, plan.project.root, *(plan.options.python_path or ()))
+    if not any(path.startswith(("/home/", "/root/", "/run/user/")) for path in needed):
+        return "ProtectHome=yes\n"
+    return "# Project or interpreter are in a home: its user must let the service's user in.\nProtectHome=read-only\n"
+
+
+def _socket(plan: LaunchPlan, site: _Site) -> str:
+    streams = [f"/run/{site.directory}.sock"] if site.template else _streams(plan.options.bind or (), site)
+    return f"""\
+{_header(site)}
+[Unit]
+Description=Sockets of {site.unit}
+
+[Socket]
+{_lines("ListenStream", *streams)}\
+# serve finds the sockets by their addresses, or by this name: bind = ["fd://{site.name}"].
+FileDescriptorName={site.name}
+# One server accepts every connection.
+Accept=no
+{_lines("Backlog", plan.options.backlog)}\
+{_lines("BindIPv6Only", "both" if any(map(str.isdigit, streams)) else None)}\
+{_lines("ReusePort", "yes" if plan.options.reuse_port else None)}\
+{_rights(plan) if any(stream.startswith("/") for stream in streams) else ""}
+[Install]
+WantedBy=sockets.target
+"""
+
+
+def _streams(bind: Iterable[Address], site: _Site) -> list[str]:
+    streams = [_stream(address, site) for address in bind]
+    if not streams:
+        raise _refusal("bind names no address", "Say in the profile where the site listens.")
+    return streams
+
+
+def _stream(address: Address, site: _Site) -> str:
+    if address.kind == "fd":
+        raise _refusal(f"{address} names no address", "Write addresses in bind: the socket unit opens them.")
+    if address.kind == "unix":
+        if address.path.startswith(f"/run/{site.runtime}/"):
+            raise _refusal(f"{address} would vanish when the service stops", "Choose another directory of /run.")
+        return systemd_value(address.path)
+    if not address.port:
+        raise _refusal(f"{address} leaves the port open", "Write it: whoever stands in front has to know it.")
+    if not address.host:
+        return str(address.port)
+    if ":" not in address.host and address.host.strip("0123456789."):
+        raise _refusal(f"{address} is a name", "Write the IP address: systemd resolves no names.")
+    return str(address)
+
+
+def _rights(plan: LaunchPlan) -> str:
+    user, _, group = (plan.options.socket_owner or "").partition(":")
+    user, group = user or plan.options.user or "", group or plan.options.group or ""
+    mode = 0o660 if plan.options.socket_mode is None else plan.options.socket_mode
+    text = "# Who may connect: the user and the group of the front server, by socket_owner and socket_mode.\n"
+    text += _lines("SocketUser", user and systemd_value(user)) + _lines("SocketGroup", group and systemd_value(group))
+    return text + f"SocketMode={Mode().show(mode)}\n# No file stays behind that nobody answers on.\nRemoveOnStop=yes\n"

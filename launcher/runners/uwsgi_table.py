@@ -1,0 +1,142 @@
+"""What the processes of one uWSGI instance know of each other, in memory that its forks share."""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+from typing import TYPE_CHECKING
+
+from .. import instance
+from ..board import Board
+from ..systemd import notify
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+_SERVED, _GENERATION, _HEAD = 0, 1, 2
+_READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
+_RELOAD, _FAILURE = 0, 1
+
+_table: list[Table] = []
+
+
+def create(workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str]) -> None:
+    """Make the table of this instance, before uWSGI forks.
+
+    What systemd put into the environment is taken out of it: uWSGI 2.0.30 says READY before a worker can answer.
+    """
+    _table[:] = [Table(workers, slots, grace_s, environ)]
+
+
+def table() -> Table:
+    return _table[0]
+
+
+class Table:
+    """One row for each slot of uWSGI, counted from 1; the slots beyond the workers' are spare.
+
+    Every number is written by one process at a time.
+    """
+
+    def __init__(self, workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str]) -> None:
+        self.directory = environ.get(instance.VARIABLE)
+        """Of the record of this instance."""
+        names = [name for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC") if name in environ]
+        self.systemd = {name: environ.pop(name) for name in names}
+        self.board = self._open_board()
+        self.workers = workers
+        self.slots = slots
+        self.grace_s = grace_s
+        """What a worker that goes has for its requests, in seconds."""
+        self.master = os.getpid()
+        size = 8 * (_HEAD + _ROW * self.slots)
+        self._fd = os.memfd_create("launcher")
+        os.ftruncate(self._fd, size)
+        self._cells = memoryview(mmap.mmap(self._fd, size)).cast("q")
+        self.generation = 1
+
+    def _open_board(self) -> Board:
+        try:
+            return Board(self.directory and os.path.join(self.directory, instance.BOARD))
+        except OSError:
+            return Board()
+
+    @property
+    def generation(self) -> int:
+        """Of the workers that begin now."""
+        return self._cells[_GENERATION]
+
+    @generation.setter
+    def generation(self, value: int) -> None:
+        self._cells[_GENERATION] = value
+
+    def tell(self, *lines: str) -> None:
+        """Tell systemd, if it asked; a server does not fail because nobody listened."""
+        try:
+            notify(*lines, environ=self.systemd)
+        except OSError:
+            pass
+
+    def is_spare(self, slot: int) -> bool:
+        return slot > self.workers
+
+    @property
+    def served(self) -> bool:
+        """Whether any worker has ever been ready."""
+        return bool(self._cells[_SERVED])
+
+    def begin(self, slot: int) -> int:
+        """Note that a worker loads the application; return how often one ended in this slot before it was ready."""
+        self.board.enter(slot - 1, os.getpid(), self.generation)
+        at = self._at(slot, _ATTEMPTS)
+        self._cells[at] += 1
+        return self._cells[at] - 1
+
+    def forgive(self, slot: int) -> None:
+        self._cells[self._at(slot, _ATTEMPTS)] = 0
+
+    def set_ready(self, slot: int) -> None:
+        """Note that this process has loaded the application, in this slot."""
+        self.forgive(slot)
+        self._cells[self._at(slot, _READY)] = os.getpid()
+        self.board.ready(slot - 1)
+        if not self.served:
+            self._cells[_SERVED] = 1
+            self.tell("READY=1", "STATUS=generation 1")
+
+    def ready(self, slot: int) -> int:
+        """Return the pid of the last process that was ready in this slot; 0 while none was."""
+        return self._cells[self._at(slot, _READY)]
+
+    def dismiss(self, slot: int, pid: int) -> None:
+        """Note that a process is to finish its requests, and to go."""
+        self.board.leave(slot - 1)
+        self._cells[self._at(slot, _DISMISSED)] = pid
+
+    def dismissed(self, slot: int) -> int:
+        return self._cells[self._at(slot, _DISMISSED)]
+
+    def take(self, slot: int) -> bool:
+        """Take a spare slot; false where it is taken: then its process ended by itself, and this one replaces it."""
+        at = self._at(slot, _TAKEN)
+        was, self._cells[at] = self._cells[at], 1
+        return not was
+
+    def leave(self, slot: int) -> None:
+        self._cells[self._at(slot, _TAKEN)] = 0
+
+    def lock_reload(self) -> None:
+        """Wait until this process is the only one that reloads; the lock ends with the process."""
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _RELOAD)
+
+    def claim_failure(self) -> bool:
+        """Return whether this process is the one that tells why the instance cannot start."""
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _FAILURE)
+        except OSError:
+            return False
+        return True
+
+    def _at(self, slot: int, column: int) -> int:
+        return _HEAD + _ROW * (slot - 1) + column

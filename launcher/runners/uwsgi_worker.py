@@ -1,0 +1,138 @@
+"""What uWSGI imports: `launcher.runners.uwsgi_worker:application`, in every worker that it starts.
+
+A worker in one of the first slots serves, whatever happened to the one before it. One in a spare slot was asked for by
+SIGHUP: it serves once its code is proven, until all others have been replaced (see launcher.runners.uwsgi_reload).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING
+
+import uwsgi
+
+from ..application import ApplicationError, load
+from . import uwsgi_reload
+from .reload import Reload
+from .uwsgi_table import table
+
+if TYPE_CHECKING:
+    from typing import NoReturn
+    from wsgiref.types import WSGIApplication
+
+GO_CHEAP = 15
+"""Exit status of a worker that is not to be replaced. Source: UWSGI_GO_CHEAP_CODE in uwsgi.h, uWSGI 2.0.30."""
+FAILED = 4
+"""Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends with it."""
+
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+"""Between attempts to replace a worker whose successors cannot load the application."""
+AGAIN_S = 0.05
+LOADING_S = 300
+"""What systemd gives a worker to load the application: nobody could ask for more meanwhile."""
+
+MASTER = 0
+
+
+def start() -> WSGIApplication:
+    """Load the application, and let no error reach uWSGI, which would end all workers with this one.
+
+    Such an error is ours: a file of the instance that cannot be read, a package that was upgraded under its master.
+    """
+    try:
+        return load_as_worker()
+    except Exception as error:
+        import traceback
+
+        slot, trace = uwsgi.worker_id(), traceback.format_exc()
+        if not table().served:
+            give_up(ApplicationError(f"a worker cannot start: {error}.", trace))
+        uwsgi_reload.say(f"a worker cannot start: {error}")
+        if table().is_spare(slot):
+            leave(slot)
+        time.sleep(FIRST_PAUSE_S)
+        os._exit(FAILED)
+
+
+def load_as_worker() -> WSGIApplication:
+    """Load the application into this worker; end the worker where that cannot or need not be."""
+    slot = uwsgi.worker_id()
+    if slot == MASTER:
+        return preload()
+    if table().is_spare(slot) and not (table().take(slot) and uwsgi_reload.begin(slot)):
+        leave(slot)
+    failed = table().begin(slot)
+    if not table().served:
+        table().tell(f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
+    if failed and not table().served:
+        give_up(ApplicationError("a worker ended while it loaded the application."))
+    if failed:
+        time.sleep(min(FIRST_PAUSE_S * 2 ** (failed - 1), LONGEST_PAUSE_S))
+    try:
+        application = load(os.environ)
+    except ApplicationError as error:
+        if not table().served:
+            give_up(error)
+        from ..user_code import tell
+
+        tell(error)
+        if table().is_spare(slot):
+            leave(slot)
+        os._exit(FAILED)
+    table().set_ready(slot)
+    return application
+
+
+def preload() -> WSGIApplication:
+    """Load the application into the master, for workers to be born with it."""
+    try:
+        application = load(os.environ)
+    except ApplicationError as error:
+        import ctypes
+
+        from ..user_code import tell
+
+        tell(error)
+        ctypes.CDLL(None).exit(FAILED)
+    theirs = getattr(uwsgi, "post_fork_hook", None)
+
+    def begin() -> None:
+        slot = uwsgi.worker_id()
+        if table().is_spare(slot):
+            reason = "with preload the main process itself holds the code: restart the server"
+            Reload.refuse(table().directory, table().generation, table().systemd, reason)
+            uwsgi_reload.say(f"not reloaded, the old code serves on: {reason}")
+            leave(slot)
+        table().begin(slot)
+        table().set_ready(slot)
+        if theirs is not None:
+            theirs()
+
+    uwsgi.post_fork_hook = begin
+    return application
+
+
+def leave(slot: int) -> NoReturn:
+    """End a worker for good."""
+    table().leave(slot)
+    os._exit(GO_CHEAP)
+
+
+def give_up(error: ApplicationError) -> NoReturn:
+    """End the whole server: nothing of it has ever served. One worker speaks for all; they end with the master."""
+    speaks = table().claim_failure()
+    if speaks:
+        from ..user_code import tell
+
+        tell(error)
+    while os.getppid() == table().master:
+        if speaks:
+            # Again and again: the master ignores it until it has begun its loop.
+            os.kill(table().master, FAILED)
+        time.sleep(AGAIN_S)
+    os._exit(FAILED)
+
+
+application = start()

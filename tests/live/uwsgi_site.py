@@ -1,0 +1,72 @@
+"""A site on uWSGI whose code tests rewrite."""
+
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from launcher.testing.serving import Serving, wait_for
+
+SITE = """
+import os, time
+from launcher.testing.application import app as kit
+{before}
+time.sleep({import_s})
+
+def app(environ, start_response):
+    if environ["PATH_INFO"] != "/":
+        return kit(environ, start_response)
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"{version} %d" % os.getpid()]
+"""
+
+
+class Site:
+    """The project in `directory`: its module, and the server that serves it."""
+
+    def __init__(self, directory: Path, *, version: int = 1, import_s: float = 0.0) -> None:
+        self.directory = directory
+        self.import_s = import_s
+        self.write(version)
+
+    def write(self, version: int, before: str = "") -> None:
+        """Change the code; `before` runs first when it is imported."""
+        text = SITE.format(version=version, before=before, import_s=self.import_s)
+        fresh = self.directory / "site.new"
+        fresh.write_text(text)
+        fresh.replace(self.directory / "site_of_tests.py")
+
+    def serving(self, environ: Mapping[str, str] | None = None, **options: Any) -> Serving:
+        profile = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30}
+        # Two saves within a second must not be told apart by the bytecode cache, which compares whole seconds.
+        environ = {"PYTHONDONTWRITEBYTECODE": "1", **(environ or {})}
+        return Serving(self.directory, {**profile, "preload": False, **options}, environ=environ)
+
+
+def answer(serving: Serving) -> tuple[int, int]:
+    """Return the version of the code that answered, and its process."""
+    version, pid = serving.request("/").body.split()
+    return int(version), int(pid)
+
+
+def workers(serving: Serving, count: int = 0) -> tuple[int, ...]:
+    """Return the processes beside the main one; with a count, once so many have begun to serve."""
+    wait_for(lambda: serving.output.count(") ready in ") >= count, "the workers")
+    return tuple(pid for pid in serving.tree() if pid != serving.pid)
+
+
+def reload(serving: Serving, wanted: str = "serve: reloaded ") -> str:
+    """Send SIGHUP, wait until the log says how it went, and return that line."""
+    before = len(ours(serving))
+    serving.signal(signal.SIGHUP)
+    wait_for(lambda: len(ours(serving)) > before, "the outcome of the reload")
+    said = ours(serving)[before:]
+    assert len(said) == 1, said
+    assert said[0].startswith(wanted), serving.output
+    return said[0]
+
+
+def ours(serving: Serving) -> list[str]:
+    """Return the lines of the log that are ours."""
+    text = serving.stderr.read_text(errors="replace")
+    return [line for line in text.splitlines(keepends=True) if line.startswith("serve: ") and line.endswith("\n")]

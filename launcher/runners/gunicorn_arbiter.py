@@ -59,6 +59,8 @@ class Arbiter(arbiter.Arbiter):
         self._spawn_at = self._pause = 0.0
         """When a worker may be made again, after one that did not become ready."""
         self._succession = inherit()
+        self._loading = False
+        """Whether the new code of a reload is being loaded here."""
         self.watch = Watch(self.tell, announced=self._succession is not None)
         if self._succession is not None:
             self._go_on(self._succession)
@@ -97,16 +99,22 @@ class Arbiter(arbiter.Arbiter):
         if self._succession is None:
             super().setup(app)
             return
+        app.cfg.set("preload_app", False)
+        super().setup(app)
+        app.cfg.set("preload_app", True)
+        assert self.renewal is not None
         for number in self.SIGNALS:
             signal.signal(number, self.signal)
         signal.signal(signal.SIGCHLD, self.signal_chld)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, [*self.SIGNALS, signal.SIGCHLD])
-        assert self.renewal is not None
+        self._loading = True
         try:
-            super().setup(app)  # its last step is to load the application
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, [*self.SIGNALS, signal.SIGCHLD])
+            app.wsgi()
+            self._loading = False
         except Interrupted:
             self.renewal.fail("the server was told to stop meanwhile")
         except (Exception, SystemExit) as error:
+            self._loading = False
             self.renewal.fail("the main process cannot load the new code; the log says why")
             if not isinstance(error, SystemExit):
                 self.log.exception("The application cannot be loaded")
@@ -138,8 +146,9 @@ class Arbiter(arbiter.Arbiter):
         if self.stopping and sig == signal.SIGTERM:
             sig = signal.SIGINT  # told twice: `stop` looks for this one
         super().signal(sig, frame)
-        if self._succession is not None and sig in STOP:
-            raise Interrupted  # the loop, which will find it, is not there before the application is loaded
+        if self._loading and sig in STOP:
+            self._loading = False
+            raise Interrupted  # for the loop, which finds the signal, to come
 
     def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
         """Wait for a signal, a worker's bell, or the verdict on new code."""

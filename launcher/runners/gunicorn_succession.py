@@ -92,6 +92,8 @@ def succeed(arbiter: "Arbiter", reload: Reload) -> NoReturn:
     # What comes meanwhile waits until the next arbiter has its handlers.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [*arbiter.SIGNALS, signal.SIGCHLD])
     try:
+        for number in arbiter.wait_for_signals(0):
+            os.kill(os.getpid(), number)  # its queue goes with this program
         for descriptor in succession.descriptors():
             os.set_inheritable(descriptor, True)
         for stream in (sys.stdout, sys.stderr):

@@ -150,6 +150,7 @@ def test_stop_during_a_reload(phase: str, preload: bool, tmp_path: Path) -> None
         begun = time.monotonic()
         site.stop_cleanly()
         assert time.monotonic() - begun < 20
+        assert "Shutting down: Master" in site.output
 
 
 @PRELOAD

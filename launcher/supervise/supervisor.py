@@ -108,10 +108,7 @@ class Supervisor(Generic[T]):
         awaited: list[Any] = [self._wake, self.notices, *self._templates.values()]
         if self._reload is not None and self._reload.verdict is None:
             awaited.append(self._reload)
-        try:
-            ready = select.select(awaited, [], [], wait)[0]
-        except ValueError:
-            ready = awaited  # a descriptor that was closed meanwhile
+        ready = select.select(awaited, [], [], wait)[0]
         if self.notices in ready:
             self._hear()
         self._meet()

@@ -77,6 +77,18 @@ class Site:
 
         return wait_for(lambda: len(found := workers()) == count and found, f"{count} workers") or set()
 
+    def answering(self, count: int) -> set[int]:
+        """Wait until so many workers have answered, and return them."""
+        found = self.pids(count)
+        seen: set[int] = set()
+
+        def all_answer() -> bool:
+            seen.add(self.ask()["pid"])
+            return found <= seen
+
+        wait_for(all_answer, f"answers of {found}")
+        return found
+
 
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("preload", [False, True])
@@ -105,7 +117,7 @@ def test_reloads_under_load_lose_nothing(server: str, preload: bool, tmp_path: P
 def test_new_workers_that_die_leave_the_old_ones(server: str, tmp_path: Path) -> None:
     site = Site(tmp_path, server)
     with site.serving as serving:
-        before = site.pids(2)
+        before = site.answering(2)
         # The proof, which is no server's child, lets it pass.
         code = f"os.kill(os.getpid(), 9) if os.getppid() == {serving.pid} else 2"
         site.release(code)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lean import TYPE_CHECKING, Record
-from .native import Refusal, Rule, Words, compute, each, flag, impossible, switch
+from .native import Refusal, Rule, Words, each, flag, impossible, switch
 from .options import OPTIONS, Options
 
 if TYPE_CHECKING:
@@ -95,16 +95,6 @@ def version_tuple(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-ONE_PROCESS = "it is one process"
-NEVER_REPLACED = "nothing would replace its only process"
-
-
-def _one_worker(value: int, options: Options) -> Words:
-    if value > 1:
-        raise Refusal(ONE_PROCESS, "Remove the key, or choose gunicorn or uwsgi.")
-    return ()
-
-
 RUNNER_RULES: Mapping[str, Rule] = {
     "bind": each("--bind"),
     "protocol": impossible("it speaks HTTP only", harmless=lambda value: value == "http"),
@@ -112,19 +102,19 @@ RUNNER_RULES: Mapping[str, Rule] = {
     "socket_owner": flag("--socket-owner"),
     "backlog": flag("--backlog"),
     "reuse_port": switch("--reuse-port"),
-    "workers": compute(_one_worker)._replace(how="impossible", note=ONE_PROCESS),
+    "workers": flag("--workers"),
     "threads": flag("--threads"),
-    "preload": switch().but("one process: the application is loaded once either way"),
+    "preload": switch("--preload"),
     "request_timeout": impossible("it has no limit on the time a request takes"),
-    "worker_timeout": impossible("nothing watches its only process; a supervisor such as systemd can"),
+    "worker_timeout": flag("--worker-timeout"),
     "graceful_timeout": flag("--graceful-timeout"),
     "drain_delay": flag("--drain-delay"),
     "keepalive": flag("--keepalive"),
     "client_timeout": flag("--client-timeout"),
-    "max_requests": impossible(NEVER_REPLACED),
-    "max_requests_jitter": impossible(NEVER_REPLACED),
-    "max_worker_age": impossible(NEVER_REPLACED),
-    "max_worker_memory": impossible(NEVER_REPLACED),
+    "max_requests": flag("--max-requests"),
+    "max_requests_jitter": flag("--max-requests-jitter"),
+    "max_worker_age": flag("--max-worker-age"),
+    "max_worker_memory": flag("--max-worker-memory"),
     "user": flag("--user"),
     "group": flag("--group"),
     "pid_file": flag("--pid-file"),

@@ -90,19 +90,11 @@ class Board:
 
     # For all
 
+    def entry(self, row: int) -> Entry:
+        """Return what a row says; its process is 0 where nobody has it."""
+        pid, generation, state, since, requests, sign = (self._cells[row, column] for column in range(COLUMNS))
+        return Entry(row, int(pid), int(generation), state, since, int(requests), sign)
+
     def entries(self) -> list[Entry]:
         """Return the workers there are."""
-        cells = self._cells
-        return [
-            Entry(
-                row,
-                int(cells[row, PID]),
-                int(cells[row, GENERATION]),
-                cells[row, STATE],
-                cells[row, SINCE],
-                int(cells[row, REQUESTS]),
-                cells[row, SIGN],
-            )
-            for row in range(ROWS)
-            if cells[row, PID]
-        ]
+        return [self.entry(row) for row in range(ROWS) if self._cells[row, PID]]

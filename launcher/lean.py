@@ -23,7 +23,7 @@ else:
 
         def __new__(meta, name, bases, members):
             cls = type.__new__(meta, name, bases, {"__slots__": (), **members})
-            cls._fields = tuple(cls.__annotations__)
+            cls._fields = cls.__match_args__ = tuple(cls.__annotations__)
             cls._field_defaults = {field: members[field] for field in cls._fields if field in members}
             for place, field in enumerate(cls._fields):
                 setattr(cls, field, _tuplegetter(place, ""))

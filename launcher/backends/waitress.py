@@ -19,7 +19,7 @@ def _always(options: Options) -> Words:
 
 BACKEND = Backend(
     name="waitress",
-    summary="one process, threads; buffers slow clients",
+    summary="workers of ours, threads; buffers slow clients",
     distribution="waitress",
     minimum=(3, 0),
     program=("-m", "launcher.runners.waitress"),

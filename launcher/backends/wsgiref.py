@@ -10,7 +10,7 @@ def _no_native(key: str, value: object) -> Words:
 
 BACKEND = Backend(
     name="wsgiref",
-    summary="one process, threads; always there, for development",
+    summary="workers of ours, threads; always there, for development",
     distribution="",
     minimum=(3, 11),
     program=("-m", "launcher.runners.wsgiref"),

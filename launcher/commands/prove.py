@@ -19,7 +19,7 @@ from ..errors import Exit, LaunchError
 from ..host import Host
 from ..instance import Instance
 from ..plan import LaunchPlan, build
-from ..record import plan_facts
+from ..record import plan_facts, request_facts
 from ..registry import read_registry
 from ..request import Request
 
@@ -61,7 +61,8 @@ def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, 
         "argv": plan.command.argv,
         "set": {name: value for name, value in new.items() if name not in ours and environ.get(name) != value},
         "drop": [name for name in environ if name not in ours and name not in new],
-        "record": record,
+        # The next proof takes away what this reload has added.
+        "record": {**record, "request": request_facts(request, new)},
     }
 
 

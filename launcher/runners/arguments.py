@@ -14,7 +14,7 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
 class Options(argparse.Namespace):
-    """What a runner was told. Times are in seconds, sizes in bytes; None leaves it to the server."""
+    """What a runner was told. Times are in seconds, sizes in bytes; None leaves it to the server, 0 means never."""
 
     application: str
     bind: list[Address]
@@ -22,10 +22,18 @@ class Options(argparse.Namespace):
     rights: Rights
     reuse_port: bool
     backlog: int
+    workers: int
+    preload: bool
     threads: int
+    max_requests: int
+    max_requests_jitter: int
+    max_worker_age: float
+    max_worker_memory: int
+    worker_timeout: float
     client_timeout: float
     keepalive: float
     graceful_timeout: float
+    drain_delay: float
     max_header_size: int | None
     max_body_size: int | None
     log_level: str
@@ -33,6 +41,23 @@ class Options(argparse.Namespace):
     pid_file: str | None
     identity: Identity | None
     process_name: str | None
+
+
+class WaitressOptions(Options):
+    """What the waitress runner was told."""
+
+    max_connections: int | None
+    native: list[tuple[str, str]]
+
+
+class WsgirefOptions(Options):
+    """What the wsgiref runner was told."""
+
+    max_request_line: int
+    tls_cert: str | None
+    tls_key: str | None
+    tls_ca: str | None
+    tls_client_cert: str | None
 
 
 Told = TypeVar("Told", bound=Options)
@@ -53,10 +78,18 @@ def parser(server: str, *, threads: int) -> argparse.ArgumentParser:
     add("--socket-owner", metavar="USER[:GROUP]", help="owner of unix sockets")
     add("--reuse-port", action="store_true", help="SO_REUSEPORT")
     add("--backlog", type=count(1), default=1024)
+    add("--workers", type=count(1), default=1, help="processes that answer")
+    add("--preload", action="store_true", help="load the application once, and fork the workers then")
+    add("--max-requests", type=count(0), default=0, help="after which a worker is replaced")
+    add("--max-requests-jitter", type=count(0), default=0, help="up to so many more")
+    add("--max-worker-age", type=seconds, default=0.0, help="at which a worker is replaced")
+    add("--max-worker-memory", type=count(0), default=0, metavar="BYTES", help="beyond which a worker is replaced")
+    add("--worker-timeout", type=seconds, default=0.0, help="a worker that is silent for so long is killed")
     add("--threads", type=count(1), default=threads)
     add("--client-timeout", type=some_seconds, default=30.0, help="for a client that sends nothing while we wait")
     add("--keepalive", type=seconds, default=5.0, help="between two requests; 0 closes after each answer")
     add("--graceful-timeout", type=seconds, default=30.0, help="for requests in flight when asked to stop")
+    add("--drain-delay", type=seconds, default=0.0, help="before a stop begins, while balancers learn of it")
     add("--max-header-size", type=count(1), metavar="BYTES", help="request line and headers; answered 431")
     add("--max-body-size", type=count(0), metavar="BYTES", help="answered 413")
     add("--log-level", type=str.lower, choices=LEVELS, default="info")

@@ -1,10 +1,11 @@
-"""Files that a runner leaves on disk while it lives."""
+"""Files that a runner's main process leaves on disk while it lives. What it forks leaves them alone."""
 
 import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
+from .. import instance
 from ..errors import Exit, Finding, LaunchError
 
 logger = logging.getLogger("launcher.runner")
@@ -31,7 +32,8 @@ def pid_file(path: str | None) -> Iterator[None]:
     try:
         yield
     finally:
-        _remove_pid_file(path, line, descriptor)
+        if line == f"{os.getpid()}\n":
+            _remove_pid_file(path, line, descriptor)
         os.close(descriptor)
 
 
@@ -67,16 +69,28 @@ def _remove_pid_file(path: str, line: str, descriptor: int) -> None:
 def socket_files(paths: Iterable[str]) -> Iterator[None]:
     """Remove unix sockets at the end, unless another server has put its own in their places meanwhile."""
     marks = {path: mark for path in paths if (mark := _mark(path)) is not None}
+    owner = os.getpid()
     try:
         yield
     finally:
         for path, mark in marks.items():
-            if _mark(path) != mark:
+            if os.getpid() != owner or _mark(path) != mark:
                 continue
             try:
                 os.unlink(path)
             except OSError as error:
                 logger.warning("cannot remove the socket %s: %s", path, error.strerror)
+
+
+@contextmanager
+def record(directory: str | None) -> Iterator[None]:
+    """Remove the record of the server at the end."""
+    owner = os.getpid()
+    try:
+        yield
+    finally:
+        if directory is not None and os.getpid() == owner:
+            instance.remove(directory)
 
 
 def _mark(path: str) -> Mark | None:

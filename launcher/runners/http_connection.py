@@ -35,6 +35,8 @@ class Connection:
         self.stream = ClientStream(sock, limits.client_timeout)
         self.answered = False
         """Whether it has had a request."""
+        self.took = False
+        """Whether `attend` has met one the last time."""
         self.idle_since = time.monotonic()
         self.open = True
         self._limits = limits
@@ -51,7 +53,7 @@ class Connection:
     def attend(self, application: WSGIApplication, draining: Callable[[], bool]) -> None:
         """Do what the client waits for: a TLS handshake, or one request. Sets `open` to whether more may come."""
         linger = False
-        self.open = False
+        self.open = self.took = False
         try:
             if self._tls and not isinstance(self.sock, ssl.SSLSocket):
                 self._shake_hands(self._tls)
@@ -76,7 +78,7 @@ class Connection:
             head = read_head(stream, limits.max_request_line, limits.max_header_size)
             if head is None:
                 return False, False
-            self.answered = True
+            self.answered = self.took = True
             keep_alive = head.keep_alive and limits.keepalive > 0
             variables: dict[str, Any] = {**self._variables, **cgi_variables(head), "wsgi.input_terminated": True}
             body, size = open_body(stream, head, limits.max_body_size)

@@ -1,76 +1,80 @@
-"""The life of a runner's process, from its sockets to its exit status."""
+"""The life of a runner's main process, from its sockets to its exit status: it is the supervisor of its workers."""
 
-import importlib
 import logging
-import operator
 import os
 import signal
 import socket
 import sys
-import threading
-import time
 import traceback
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import NoReturn, cast
-from wsgiref.types import WSGIApplication
+from typing import NoReturn
 
+from .. import instance
 from ..address import Address
 from ..errors import Exit, Finding, LaunchError
 from ..sockets import bound_address, listen
-from ..systemd import notify
+from ..supervise.crew import Terms
+from ..supervise.supervisor import Supervisor, Trade
+from . import worker
 from .arguments import Options, paths_to_unlink
-from .files import pid_file, socket_files
+from .files import pid_file, record, socket_files
 from .identity import become
-from .signals import Signals
+from .signals import QUICK, RETIRE
+from .worker import LOGGERS, Prepare, Service, set_log_level
 
-LOGGERS = ("launcher", "waitress")
+SIGNALS = {"retire": RETIRE, "stop": signal.SIGTERM, "quick": QUICK, "kill": signal.SIGKILL}
 
 logger = logging.getLogger("launcher.runner")
 
-Serve = Callable[[WSGIApplication, Sequence[socket.socket], Signals], int]
-"""Serves until `Signals.stop` is set and what was in flight is done; returns how many connections it cut off."""
 
+def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequence[str]) -> NoReturn:
+    """Open the sockets, write the pid file, give up rights, supervise workers, and end the process.
 
-def run(options: Options, prepare: Callable[[], Serve]) -> NoReturn:
-    """Open the sockets, write the pid file, give up rights, import the application, serve, and end the process.
-
-    `prepare` comes first of all and may raise LaunchError. A SystemExit that the application's import raises
-    becomes our exit, with its status.
+    `read` reads the flags; `prepare` is called in each worker.
     """
+    options = read(argv)
     undo = ExitStack()
-    signals = Signals(last_act=undo.close)
     status: int = Exit.FINDINGS
-    unfinished = 0
     try:
         with undo:
-            signals.install()
+            undo.enter_context(record(os.environ.get(instance.VARIABLE)))
             undo.enter_context(socket_files(paths_to_unlink(os.environ.pop("LAUNCHER_UNLINK", ""))))
             set_up_logging(options)
-            serve = prepare()
             listeners = open_listeners(options, undo)
             undo.enter_context(pid_file(options.pid_file))
             set_title(options.process_name)
             if options.identity:
                 become(options.identity, os.environ)
-            application = import_application(options.application, signals)
-            tell("READY=1")
-            where = ", ".join(str(bound_address(listener)) for listener in listeners)
-            logger.info("serving %s on %s", options.application, where)
-            unfinished = serve(application, listeners, signals)
-            status = Exit.FINE
+            service = Service(listeners, bool(os.environ.pop("LAUNCHER_SOCKETS_STAY", "")), prepare)
+            status = _supervisor(options, read, service).run()
     except LaunchError as error:
         print(f"serve: {error}", file=sys.stderr)
         status = error.status
-    except SystemExit as stop:
-        status = _status_of(stop)
     except Exception:
         traceback.print_exc()
-    if unfinished:
-        # What still runs would only be torn apart by the interpreter's own end.
-        logger.warning("time is up: %d connections are cut off", unfinished)
-        _end_now(status)
-    _leave(status, signals.deadline(options.graceful_timeout))
+    sys.exit(status)
+
+
+def _supervisor(options: Options, read: Callable[[Sequence[str]], Options], service: Service) -> Supervisor[Options]:
+    watchdog = _watchdog_s()
+    trade = Trade(
+        live=lambda post, told: worker.live(post, told, service),
+        load=lambda post, told: worker.load_once(post, told, service),
+        read=read,
+        adopt=lambda told: set_log_level(told.log_level),
+        terms=lambda told: Terms(told.workers, told.graceful_timeout, told.drain_delay, told.worker_timeout, watchdog),
+        preload=options.preload,
+        signals=SIGNALS,
+    )
+    where = ", ".join(str(bound_address(listener)) for listener in service.listeners)
+    return Supervisor(trade, options, service.listeners, f"{options.application} on {where}")
+
+
+def _watchdog_s() -> float:
+    """Return how often the service manager wants to hear of us, in seconds. Source: sd_watchdog_enabled(3)."""
+    text, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
+    return int(text) / 1e6 if text.isdecimal() and pid in ("", str(os.getpid())) else 0.0
 
 
 def set_up_logging(options: Options) -> None:
@@ -86,9 +90,9 @@ def set_up_logging(options: Options) -> None:
     handler.setFormatter(logging.Formatter("%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s"))
     for name in LOGGERS:
         named = logging.getLogger(name)
-        named.setLevel(options.log_level.upper())
         named.addHandler(handler)
         named.propagate = False
+    set_log_level(options.log_level)
 
 
 def open_listeners(options: Options, undo: ExitStack) -> list[socket.socket]:
@@ -120,81 +124,3 @@ def set_title(name: str | None) -> None:
         logger.warning("the process keeps its title: --process-name %s needs setproctitle", name)
     else:
         setproctitle(name)
-
-
-def import_application(reference: str, signals: Signals) -> WSGIApplication:
-    """Import `module:attribute`. Raises LaunchError (status 4), or SystemExit when told to stop meanwhile."""
-    module, colon, attribute = reference.partition(":")
-    if not (module and colon and attribute):
-        raise LaunchError(_target_finding(f"'{reference}' is not of the form package.module:name"))
-    signals.interrupts_import = True
-    try:
-        _exit_if_stopped(signals)
-        application = operator.attrgetter(attribute)(importlib.import_module(module))
-    except Exception as error:
-        traceback.print_exc()
-        raise LaunchError(_target_finding(f"{reference} cannot be imported: {error}")) from error
-    finally:
-        signals.interrupts_import = False
-    if not callable(application):
-        raise LaunchError(_target_finding(f"{reference} cannot be called: it is no WSGI application"))
-    signals.reinstall()
-    _exit_if_stopped(signals)
-    for name in list(logging.root.manager.loggerDict):
-        if name.partition(".")[0] in LOGGERS:
-            # logging.config switches off every logger that it was not told of.
-            logging.getLogger(name).disabled = False
-    return cast(WSGIApplication, application)
-
-
-def _target_finding(message: str) -> Finding:
-    return Finding("target-refused", message, status=Exit.TARGET)
-
-
-def _exit_if_stopped(signals: Signals) -> None:
-    if signals.stop:
-        raise SystemExit(0)
-
-
-def tell(line: str) -> None:
-    """Tell systemd, if it asked; a server does not fail because nobody listened."""
-    try:
-        notify(line, environ=os.environ)
-    except OSError as error:
-        logger.warning("cannot send %s to NOTIFY_SOCKET: %s", line, error.strerror)
-
-
-def stopping(signals: Signals) -> None:
-    """Say that the server has begun to stop."""
-    logger.info("stopping on %s", signal.Signals(signals.stop).name)
-    tell("STOPPING=1")
-
-
-def _status_of(stop: SystemExit) -> int:
-    """Return the exit status that Python itself would give."""
-    if stop.code is None:
-        return 0
-    if isinstance(stop.code, int):
-        return stop.code
-    print(stop.code, file=sys.stderr)
-    return 1
-
-
-def _leave(status: int, deadline: float) -> NoReturn:
-    """End the process the usual way, or at `deadline` (monotonic) though the application left threads behind."""
-
-    def watch() -> None:
-        time.sleep(max(0.0, deadline - time.monotonic()))
-        _end_now(status)
-
-    threading.Thread(target=watch, daemon=True).start()
-    sys.exit(status)
-
-
-def _end_now(status: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass  # whoever read it has gone
-    os._exit(status)

@@ -1,15 +1,17 @@
-"""What signals ask of a runner's process."""
+"""What signals ask of a worker."""
 
 import logging
 import os
 import signal
 import time
-from collections import deque
-from collections.abc import Callable
 from types import FrameType
 
-STOPPING = (signal.SIGTERM, signal.SIGINT)
-IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
+RETIRE = signal.SIGRTMIN + 1
+"""Asks to stop and to leave to other workers what the kernel has accepted."""
+QUICK = signal.SIGRTMIN + 2
+"""Asks to stop soon. Not SIGINT: a terminal sends that to every process, the supervisor first of all."""
+STOPPING = (signal.SIGTERM, RETIRE, QUICK)
+IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
 QUICK_S = 1.0
 """What SIGINT leaves to the requests in flight, in seconds."""
@@ -17,6 +19,8 @@ QUICK_S = 1.0
 NEXT_REQUEST_S = 0.2
 """How long a stop waits after an answer for the next request: a client that sends one after another is then told to
 close its connection, rather than cut off."""
+NEXT_REQUEST_TO_RETIRED_S = 5.0
+"""The same for a worker that others have replaced: it is in nobody's way."""
 FIRST_REQUEST_S = 2.0
 QUICK_FIRST_REQUEST_S = 0.2
 """How long a stop waits for the first byte on a connection that was accepted before it."""
@@ -27,17 +31,18 @@ logger = logging.getLogger("launcher.runner")
 class Signals:
     """Collects signals for a loop that waits for `fileno()` to become readable.
 
-    The first TERM or INT sets `stop`; a second one ends the process on the spot, after `last_act`.
+    The first of `STOPPING` sets `stop`; QUICK still makes haste of a stop. `lifeline` becomes readable when the
+    supervisor has gone: then the loop is to call `orphaned`.
     """
 
-    def __init__(self, last_act: Callable[[], None]) -> None:
+    def __init__(self, lifeline: int, sockets_stay: bool) -> None:
+        self.lifeline = lifeline
+        self._sockets_stay = sockets_stay
         self.stop = 0
         """The signal that asked to stop; 0 while none did."""
         self.interrupts_import = False
         """Whether a stop signal raises SystemExit: while the application is imported no loop is there to look."""
         self._stopped_at = 0.0
-        self._last_act = last_act
-        self._ignored: deque[int] = deque()
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
@@ -50,7 +55,7 @@ class Signals:
         self._watch()
 
     def reinstall(self) -> None:
-        """Take back what the application's import may have changed, but for signals that we ignore anyway."""
+        """Take back what the application's import may have changed, but for signals that mean nothing to us."""
         for number in STOPPING:
             signal.signal(number, self._on_stop)
         self._watch()
@@ -78,42 +83,40 @@ class Signals:
         except BlockingIOError:
             pass
 
+    def orphaned(self) -> None:
+        """Stop as on TERM: nobody else is there to ask for it."""
+        if not self.stop:
+            logger.error("the supervisor has gone")
+            self._stop(signal.SIGTERM)
+
+    @property
+    def takes_backlog(self) -> bool:
+        """Whether a stop is to answer what the kernel has accepted: nobody else may be left to do it."""
+        return self.stop != RETIRE and not self._sockets_stay
+
     def deadline(self, graceful_s: float) -> float:
         """Return the monotonic time by which all is to be over: so long after the signal, or after now."""
         if not self.stop:
             return time.monotonic() + graceful_s
-        return self._stopped_at + (min(graceful_s, QUICK_S) if self.stop == signal.SIGINT else graceful_s)
+        return self._stopped_at + (min(graceful_s, QUICK_S) if self.stop == QUICK else graceful_s)
+
+    def next_request_s(self) -> float:
+        """Return how long a stop waits for one more request on a connection."""
+        return NEXT_REQUEST_TO_RETIRED_S if self.stop == RETIRE else NEXT_REQUEST_S
 
     def first_request_s(self) -> float:
         """Return how long a connection that was accepted before the stop may stay silent."""
-        return QUICK_FIRST_REQUEST_S if self.stop == signal.SIGINT else FIRST_REQUEST_S
-
-    def report(self) -> None:
-        """Log what came and was ignored. Handlers cannot: they may have interrupted the log's own write."""
-        while self._ignored:
-            logger.warning("ignoring %s", signal.Signals(self._ignored.popleft()).name)
-
-    def _came_with_another(self) -> bool:
-        """Return whether two stop signals came together.
-
-        Then the second handler interrupts the first before its first line, and its SystemExit leaves both at once:
-        only the bytes that Python wrote tell that there were two.
-        """
-        numbers = b""
-        try:
-            numbers = os.read(self._reader, 4096)
-        except BlockingIOError:
-            pass
-        return sum(number in STOPPING for number in numbers) > 1
+        return QUICK_FIRST_REQUEST_S if self.stop == QUICK else FIRST_REQUEST_S
 
     def _on_ignored(self, number: int, frame: FrameType | None) -> None:
-        self._ignored.append(number)
+        pass
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
-        if self.stop or (self.interrupts_import and self._came_with_another()):
-            self._last_act()
-            os._exit(0)
-        self._stopped_at = time.monotonic()
-        self.stop = number
+        if not self.stop or number == QUICK:
+            self._stop(number)
         if self.interrupts_import:
             raise SystemExit(0)
+
+    def _stop(self, number: int) -> None:
+        self._stopped_at = time.monotonic()
+        self.stop = number

@@ -1,280 +1,22 @@
-"""Run waitress: `python -P -m launcher.runners.waitress [flags] MODULE:ATTRIBUTE`.
-
-HTTP is waitress's own. From us come its sockets, signals, stop and timeouts: waitress 3.0.2 has one timeout for
-everything, looks at it every 30 s, dies on TERM and drops what is queued on INT.
-"""
+"""Run waitress: `python -P -m launcher.runners.waitress [flags] MODULE:ATTRIBUTE`."""
 
 import argparse
-import socket
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
-from wsgiref.types import WSGIApplication
+from collections.abc import Sequence
 
-# waitress 3.0.2 ships no types.
-from waitress import wasyncore  # type: ignore[import-untyped]
-from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
-from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
-from waitress.server import TcpWSGIServer, UnixWSGIServer  # type: ignore[import-untyped]
-from waitress.task import ThreadedTaskDispatcher, WSGITask  # type: ignore[import-untyped]
-
-from ..errors import Exit, Finding, LaunchError, did_you_mean
 from . import arguments, process
-from .arguments import Options
-from .signals import NEXT_REQUEST_S, Signals
-
-Files = dict[int, Any]
-
-OUTPUT = object()
-
-MAINTENANCE_S = 0.2
-"""How late a timeout may be noticed."""
-LOOP_S = 1.0
-
-OURS = {
-    **dict.fromkeys(("host", "port", "ipv4", "ipv6", "listen", "sockets", "unix_socket"), "--bind"),
-    "unix_socket_perms": "--socket-mode",
-    "threads": "--threads",
-    "backlog": "--backlog",
-    "connection_limit": "--max-connections",
-    "channel_timeout": "--keepalive and --client-timeout",
-    "max_request_header_size": "--max-header-size",
-    "max_request_body_size": "--max-body-size",
-}
-"""Settings of waitress that flags of ours stand for."""
-WITHOUT_EFFECT = ("cleanup_interval", "asyncore_loop_timeout")
-"""Settings of a loop that is not run here."""
+from .arguments import Options, WaitressOptions
+from .worker import Serve
 
 
-class WaitressOptions(Options):
-    """What the waitress runner was told."""
-
-    max_connections: int | None
-    native: list[tuple[str, str]]
-
-
-class Limits:
-    """How long connections may be silent, in seconds; a stop changes the rules for all of them."""
-
-    def __init__(self, client_timeout: float, keepalive: float) -> None:
-        self.client_timeout = client_timeout
-        self.keepalive = keepalive
-        self.draining = False
-        self.first_request = client_timeout
-
-    def drain(self, first_request: float) -> None:
-        """Wait hardly any longer for requests that nobody has begun to send."""
-        self.draining = True
-        self.keepalive = min(self.keepalive, NEXT_REQUEST_S)
-        self.first_request = min(self.client_timeout, first_request)
-
-    def overdue(self, channel: "Channel", now: float) -> bool:
-        """Return whether we have waited for this client long enough."""
-        silent_s = now - channel.last_activity
-        if channel.total_outbufs_len:
-            # Output is there a moment before the first attempt to send it: that is no silence of the client.
-            return min(silent_s, channel.watched(OUTPUT, now)) > self.client_timeout
-        if channel.requests:
-            channel.watched(None, now)
-            return False
-        if channel.request is not None:
-            # A head that trickles in has this time in all, a body for each of its pieces.
-            head_s = channel.watched(channel.request, now) if not channel.request.headers_finished else 0.0
-            return max(silent_s, head_s) > self.client_timeout
-        channel.watched(None, now)
-        if channel.answered:
-            return silent_s > self.keepalive
-        return silent_s > self.first_request
-
-
-class Task(WSGITask):  # type: ignore[misc]
-    """An answer that says so if it is the last one on its connection."""
-
-    def build_response_header(self) -> bytes:
-        limits: Limits = self.channel.server.limits
-        # Requests that were read already are answered even while we stop.
-        if not limits.keepalive or (limits.draining and len(self.channel.requests) == 1):
-            self.request.headers["CONNECTION"] = "close"
-        head: bytes = super().build_response_header()
-        return head
-
-
-class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows what is waited for."""
-
-    last_activity: float
-    request: Any
-    requests: list[Any]
-    total_outbufs_len: int
-
-    task_class = Task
-    answered = False
-    """Whether it has had a request that was complete."""
-    _watched: object = None
-    _watched_since = 0.0
-
-    def service(self) -> None:
-        self.answered = True
-        super().service()
-
-    def watched(self, thing: object, now: float) -> float:
-        """Return for how many seconds this has been what is waited for, as far as anybody looked."""
-        if thing is not self._watched:
-            self._watched, self._watched_since = thing, now
-        return now - self._watched_since
-
-    @property
-    def busy(self) -> bool:
-        """Whether something of a request or its answer is here."""
-        return bool(self.requests or self.request is not None or self.total_outbufs_len)
-
-
-class Listener:
-    """What our listeners add to waitress's."""
-
-    channel_class = Channel
-    limits: Limits
-    active_channels: dict[int, Channel]
-
-    def maintenance(self, now: float) -> None:
-        """Close whom we have waited for long enough."""
-        # A copy: a thread that sends `100 Continue` to a client that has gone closes the channel itself.
-        for channel in list(self.active_channels.values()):
-            if self.limits.overdue(channel, now):
-                # waitress's own `will_close` waits for the client to read (3.0.2).
-                channel.handle_close()
-
-
-class TcpListener(Listener, TcpWSGIServer):  # type: ignore[misc]
-    """Serves one TCP socket."""
-
-
-class UnixListener(Listener, UnixWSGIServer):  # type: ignore[misc]
-    """Serves one unix socket."""
-
-
-class Wake(wasyncore.file_dispatcher):  # type: ignore[misc]
-    """Lets a signal end the wait of the loop."""
-
-    def __init__(self, signals: Signals, files: Files) -> None:
-        super().__init__(signals.fileno(), files)
-        self.signals = signals
-
-    def writable(self) -> bool:
-        return False
-
-    def handle_read(self) -> None:
-        self.signals.clear()
-
-
-def settings(options: WaitressOptions, listeners: int) -> dict[str, Any]:
-    """Return the settings of waitress for our flags. Raises LaunchError for a native one that cannot be."""
-    values: dict[str, Any] = dict(options.native)
-    for key, value in values.items():
-        if key in OURS:
-            raise _refusal(f"native setting '{key}' is {OURS[key]} here")
-        if key in WITHOUT_EFFECT:
-            raise _refusal(f"native setting '{key}' has no effect: the runner has a loop of its own")
-        known: Mapping[str, Callable[[str], object]] = Adjustments._param_map
-        if key not in known:
-            names = sorted(set(known) - set(OURS) - set(WITHOUT_EFFECT))
-            raise _refusal(f"waitress has no setting '{key}'", did_you_mean(key, names))
-        try:
-            known[key](value)
-        except (ValueError, TypeError) as error:
-            raise _refusal(f"native setting '{key}' cannot be '{value}': {error}") from error
-    values.update(threads=options.threads, backlog=options.backlog, sockets=[])
-    # waitress refuses what reaches its limit; ours is the most that is let through.
-    if options.max_header_size is not None:
-        values["max_request_header_size"] = options.max_header_size + 1
-    if options.max_body_size is not None:
-        values["max_request_body_size"] = options.max_body_size + 1
-    if options.max_connections is not None:
-        # waitress counts each listener and its trigger as connections, and our Wake.
-        values["connection_limit"] = options.max_connections + 2 * listeners + 1
-    # select(2) takes no descriptor above 1023: one such, be it a file of the application, would end waitress's loop.
-    values.setdefault("asyncore_use_poll", True)
-    try:
-        Adjustments(**values)
-    except ValueError as error:
-        raise _refusal(f"waitress refuses its settings: {error}") from error
-    return values
-
-
-def _refusal(message: str, fix: str = "") -> LaunchError:
-    return LaunchError(Finding("native-refused", message, fix, status=Exit.USAGE))
-
-
-class Loop:
-    """Serves a set of sockets with one set of threads."""
-
-    def __init__(
-        self, application: WSGIApplication, sockets: Sequence[socket.socket], signals: Signals, options: WaitressOptions
-    ) -> None:
-        self.signals = signals
-        self.graceful_timeout = options.graceful_timeout
-        self.limits = Limits(options.client_timeout, options.keepalive)
-        self.adj = Adjustments(**settings(options, len(sockets)))
-        self.dispatcher = ThreadedTaskDispatcher()
-        self.dispatcher.set_thread_count(self.adj.threads)
-        self.files: Files = {}
-        self.listeners = [self._listener(application, sock) for sock in sockets]
-        self._next_maintenance = 0.0
-        Wake(signals, self.files)
-
-    def _listener(self, application: WSGIApplication, sock: socket.socket) -> Any:
-        kind = UnixListener if sock.family == socket.AF_UNIX else TcpListener
-        listener = kind(
-            application,
-            self.files,
-            True,
-            sock,
-            dispatcher=self.dispatcher,
-            adj=self.adj,
-            bind_socket=False,
-            sockinfo=(sock.family, sock.type, sock.proto, sock.getsockname()),
-        )
-        listener.limits = self.limits
-        listener.next_channel_cleanup = float("inf")  # `_turn` does it, also when nobody listens any more
-        return listener
-
-    def run(self) -> int:
-        """Serve until told to stop and done; return how many connections were cut off."""
-        while not self.signals.stop:
-            self._turn()
-        process.stopping(self.signals)
-        self.limits.drain(self.signals.first_request_s())
-        self._next_maintenance = 0.0
-        for listener in self.listeners:
-            self._close(listener)
-        deadline = self.signals.deadline(self.graceful_timeout)
-        while self._channels() and time.monotonic() < deadline:
-            self._turn()
-        self.dispatcher.set_thread_count(0)
-        return sum(channel.busy for channel in self._channels())
-
-    def _turn(self) -> None:
-        wait = MAINTENANCE_S if any(listener.active_channels for listener in self.listeners) else LOOP_S
-        wasyncore.loop(wait, use_poll=self.adj.asyncore_use_poll, map=self.files, count=1)
-        self.signals.report()
-        now = time.time()
-        if not 0 <= self._next_maintenance - now <= MAINTENANCE_S:
-            self._next_maintenance = now + MAINTENANCE_S
-            for listener in self.listeners:
-                listener.maintenance(now)
-
-    def _channels(self) -> list[Channel]:
-        return [channel for listener in self.listeners for channel in list(listener.active_channels.values())]
-
-    def _close(self, listener: Any) -> None:
-        """Take the connections that the kernel has accepted for us, as many as may be, and listen no more."""
-        known = -1
-        while known != len(self.files) < self.adj.connection_limit:
-            known = len(self.files)
-            listener.handle_accept()
-        # Its own close() would close the trigger too, which working threads still pull.
-        wasyncore.dispatcher.close(listener)
+def read(argv: Sequence[str]) -> WaitressOptions:
+    """Read the flags; ends the process where they make no sense."""
+    words = arguments.parser("waitress", threads=4)
+    words.add_argument("--max-connections", type=arguments.count(1), metavar="N")
+    words.add_argument(
+        "--native", type=_native, action="append", default=[], metavar="KEY=VALUE", help="a setting of waitress"
+    )
+    return arguments.parse(words, argv, WaitressOptions())
 
 
 def _native(text: str) -> tuple[str, str]:
@@ -284,20 +26,13 @@ def _native(text: str) -> tuple[str, str]:
     return key, value
 
 
-def main(argv: Sequence[str]) -> None:
-    words = arguments.parser("waitress", threads=4)
-    words.add_argument("--max-connections", type=arguments.count(1), metavar="N")
-    words.add_argument(
-        "--native", type=_native, action="append", default=[], metavar="KEY=VALUE", help="a setting of waitress"
-    )
-    options = arguments.parse(words, argv, WaitressOptions())
+def prepare(options: Options) -> Serve:
+    # Imported in workers only: the supervisor has no use for waitress.
+    from . import waitress_server
 
-    def prepare() -> process.Serve:
-        settings(options, len(options.bind or options.fd))
-        return lambda application, sockets, signals: Loop(application, sockets, signals, options).run()
-
-    process.run(options, prepare)
+    assert isinstance(options, WaitressOptions)
+    return waitress_server.prepare(options)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    process.run(read, prepare, sys.argv[1:])

@@ -1,239 +1,17 @@
-"""Run the standard library's WSGI server: `python -P -m launcher.runners.wsgiref [flags] MODULE:ATTRIBUTE`.
+"""Run the standard library's WSGI server: `python -P -m launcher.runners.wsgiref [flags] MODULE:ATTRIBUTE`."""
 
-It is meant for development: small and correct rather than fast. Connections that wait for a request cost no
-thread; a thread of the pool takes one from its first byte to the end of its answer.
-"""
-
-import logging
-import queue
-import selectors
-import socket
-import ssl
 import sys
-import threading
-import time
-from collections import deque
 from collections.abc import Sequence
-from wsgiref.types import WSGIApplication
 
-from ..errors import Exit, Finding, LaunchError
 from . import arguments, process
-from .arguments import Options
-from .http_connection import Connection, Limits
-from .signals import NEXT_REQUEST_S, Signals
+from .arguments import Options, WsgirefOptions
+from .worker import Serve
 
 MAX_REQUEST_LINE = 8190
-MAX_HEADER_SIZE = 65536
-MAX_BODY_SIZE = 2**30
-
-LOOP_S = 1.0
-PAUSE_S = 0.5
-"""How long nobody is accepted after the process ran out of descriptors or memory."""
-
-logger = logging.getLogger("launcher.runner")
 
 
-class WsgirefOptions(Options):
-    """What the wsgiref runner was told."""
-
-    max_request_line: int
-    tls_cert: str | None
-    tls_key: str | None
-    tls_ca: str | None
-    tls_client_cert: str | None
-
-
-class Server:
-    """A loop that accepts, and waits with idle connections, and a pool of threads that answer."""
-
-    def __init__(
-        self,
-        application: WSGIApplication,
-        listeners: Sequence[socket.socket],
-        signals: Signals,
-        options: WsgirefOptions,
-        tls: ssl.SSLContext | None,
-    ) -> None:
-        self.application = application
-        self.listeners = listeners
-        self.signals = signals
-        self.graceful_timeout = options.graceful_timeout
-        self.tls = tls
-        self.limits = Limits(
-            options.client_timeout,
-            options.keepalive,
-            options.max_request_line,
-            MAX_HEADER_SIZE if options.max_header_size is None else options.max_header_size,
-            MAX_BODY_SIZE if options.max_body_size is None else options.max_body_size,
-        )
-        self.draining = False
-        self._first_request_s = options.client_timeout
-        self._next_request_s = options.keepalive
-        self._working = 0
-        self._idle: set[Connection] = set()
-        self._ready: queue.SimpleQueue[Connection | None] = queue.SimpleQueue()
-        self._attended: deque[Connection] = deque()
-        self._accept_again = 0.0
-        self._selector = selectors.DefaultSelector()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"wsgiref-{number}", daemon=True)
-            for number in range(options.threads)
-        ]
-
-    def run(self) -> int:
-        """Serve until told to stop and done; return how many connections were cut off."""
-        for thread in self._threads:
-            thread.start()
-        self._selector.register(self.signals, selectors.EVENT_READ)
-        for listener in self.listeners:
-            listener.setblocking(False)
-            self._selector.register(listener, selectors.EVENT_READ, listener)
-        while not self.signals.stop:
-            self._turn()
-        process.stopping(self.signals)
-        self._drain()
-        deadline = self.signals.deadline(self.graceful_timeout)
-        while (self._working or self._idle) and time.monotonic() < deadline:
-            self._turn(deadline)
-        for _ in self._threads:
-            self._ready.put(None)
-        return self._working
-
-    def _work(self) -> None:
-        while (connection := self._ready.get()) is not None:
-            try:
-                connection.attend(self.application, lambda: self.draining)
-            except OSError as error:
-                logger.debug("connection lost: %s", error)
-            except BaseException:
-                logger.exception("connection lost")
-            self._attended.append(connection)
-            self.signals.wake()
-
-    def _turn(self, deadline: float | None = None) -> None:
-        """Wait for something to happen, and deal with it."""
-        now = time.monotonic()
-        ends = [*([deadline] if deadline else []), *(self._end_of_patience(each) for each in self._idle)]
-        if self._accept_again:
-            ends.append(self._accept_again)
-        wait = min([LOOP_S, *(end - now for end in ends)])
-        for key, _ in self._selector.select(max(0.0, wait)):
-            if key.fileobj is self.signals:
-                self.signals.clear()
-            elif isinstance(key.data, Connection):
-                self._selector.unregister(key.fileobj)
-                self._idle.discard(key.data)
-                self._hand_over(key.data)
-            elif not self._accept_again and self._accept(key.data) is None:
-                self._pause()
-        self.signals.report()
-        while self._attended:
-            self._take_back(self._attended.popleft())
-        now = time.monotonic()
-        for connection in [each for each in self._idle if self._end_of_patience(each) <= now]:
-            self._selector.unregister(connection.sock)
-            self._idle.discard(connection)
-            connection.close()
-        if self._accept_again and now >= self._accept_again:
-            self._resume()
-
-    def _end_of_patience(self, connection: Connection) -> float:
-        if connection.answered:
-            return connection.idle_since + self._next_request_s
-        return connection.idle_since + self._first_request_s
-
-    def _hand_over(self, connection: Connection) -> None:
-        self._working += 1
-        self._ready.put(connection)
-
-    def _take_back(self, connection: Connection) -> None:
-        self._working -= 1
-        if not connection.open:
-            return
-        if connection.has_input:
-            self._hand_over(connection)
-        else:
-            self._wait_for(connection)
-
-    def _wait_for(self, connection: Connection) -> None:
-        self._idle.add(connection)
-        self._selector.register(connection.sock, selectors.EVENT_READ, connection)
-
-    def _accept(self, listener: socket.socket) -> bool | None:
-        """Take one connection; return whether there was one, None where the process has no room for it."""
-        try:
-            sock, peer = listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
-            return False
-        except OSError as error:
-            logger.warning("cannot accept: %s", error)
-            return None
-        try:
-            connection = Connection(sock, peer, self.limits, self.tls)
-        except OSError:
-            sock.close()  # it has gone already
-        else:
-            self._wait_for(connection)
-        return True
-
-    def _pause(self) -> None:
-        """Accept nobody for a while."""
-        self._accept_again = time.monotonic() + PAUSE_S
-        for listener in self.listeners:
-            self._selector.unregister(listener)
-
-    def _resume(self) -> None:
-        self._accept_again = 0.0
-        for listener in self.listeners:
-            self._selector.register(listener, selectors.EVENT_READ, listener)
-
-    def _drain(self) -> None:
-        """Take the connections that the kernel has accepted for us, and listen no more."""
-        self.draining = True
-        self._next_request_s = min(self._next_request_s, NEXT_REQUEST_S)
-        self._first_request_s = min(self._first_request_s, self.signals.first_request_s())
-        if not self._accept_again:
-            self._pause()
-        self._accept_again = 0.0
-        for listener in self.listeners:
-            while self._accept(listener):
-                pass
-            listener.close()
-
-
-def tls_context(options: WsgirefOptions) -> ssl.SSLContext | None:
-    """Return how TLS is to be spoken; None without a certificate. Raises LaunchError."""
-    cert, key, ca, client = options.tls_cert, options.tls_key, options.tls_ca, options.tls_client_cert
-    if cert is None:
-        if key or ca or client:
-            raise _tls_refusal("--tls-key, --tls-ca and --tls-client-cert say nothing without --tls-cert")
-        return None
-    if bool(ca) != bool(client):
-        raise _tls_refusal("--tls-ca and --tls-client-cert need each other")
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.set_alpn_protocols(["http/1.1"])
-    path = cert
-    try:
-        context.load_cert_chain(cert, key, password=_no_password)
-        if ca:
-            path = ca
-            context.load_verify_locations(ca)
-    except (OSError, ValueError) as error:
-        raise _tls_refusal(f"cannot read {path if path == ca or not key else f'{cert} and {key}'}: {error}") from error
-    if client:
-        context.verify_mode = ssl.CERT_REQUIRED if client == "required" else ssl.CERT_OPTIONAL
-    return context
-
-
-def _no_password() -> str:
-    raise ValueError("the private key has a password, and nobody is here to type it")
-
-
-def _tls_refusal(message: str) -> LaunchError:
-    return LaunchError(Finding("tls-refused", message, status=Exit.USAGE))
-
-
-def main(argv: Sequence[str]) -> None:
+def read(argv: Sequence[str]) -> WsgirefOptions:
+    """Read the flags; ends the process where they make no sense."""
     words = arguments.parser("wsgiref", threads=8)
     add = words.add_argument
     add("--max-request-line", type=arguments.count(1), default=MAX_REQUEST_LINE, metavar="BYTES", help="answered 414")
@@ -241,14 +19,16 @@ def main(argv: Sequence[str]) -> None:
     add("--tls-key", metavar="PATH", help="its private key, where it is not in the same file")
     add("--tls-ca", metavar="PATH", help="what clients' certificates are checked against")
     add("--tls-client-cert", choices=("required", "optional"), help="whether clients must show a certificate")
-    options = arguments.parse(words, argv, WsgirefOptions())
+    return arguments.parse(words, argv, WsgirefOptions())
 
-    def prepare() -> process.Serve:
-        tls = tls_context(options)
-        return lambda application, sockets, signals: Server(application, sockets, signals, options, tls).run()
 
-    process.run(options, prepare)
+def prepare(options: Options) -> Serve:
+    # Imported in workers only: the supervisor has no use for a server.
+    from . import wsgiref_server
+
+    assert isinstance(options, WsgirefOptions)
+    return wsgiref_server.prepare(options)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    process.run(read, prepare, sys.argv[1:])

@@ -52,6 +52,7 @@ def on_environ(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
 def on_process(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Type", "application/json")])
     facts = {
+        "pid": os.getpid(),
         "uids": os.getresuid(),
         "gids": os.getresgid(),
         "groups": sorted(os.getgroups()),
@@ -60,6 +61,11 @@ def on_process(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
         "unlink": os.environ.get("LAUNCHER_UNLINK"),
     }
     return [json.dumps(facts).encode()]
+
+
+def on_variables(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(dict(os.environ)).encode()]
 
 
 def on_echo(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

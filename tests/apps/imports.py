@@ -3,7 +3,10 @@
 import logging.config
 import os
 import select
+import signal
+import socket
 import sys
+import threading
 from typing import BinaryIO
 
 from tests.apps.answers import app as app
@@ -37,5 +40,10 @@ match os.environ.get("TEST_IMPORT", ""):
                 wait_for(fifo)
             except SystemExit:
                 wait_for(fifo)
+    case "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    case "opens":
+        connection = socket.create_connection(("127.0.0.1", int(os.environ["TEST_PORT"])))
+        threading.Thread(target=threading.Event().wait, name="left-behind", daemon=True).start()
     case "logging":
         logging.config.dictConfig({"version": 1, "disable_existing_loggers": True})

@@ -30,7 +30,7 @@ def server(request: pytest.FixtureRequest) -> str:
 # Where it listens
 
 
-def test_listeners_of_all_kinds_are_served_by_one_process(server: str) -> None:
+def test_listeners_of_all_kinds_are_served_by_each_worker(server: str) -> None:
     name = f"@runner-{os.getpid()}-{server}"
     with Runner(server, bind=["127.0.0.1:0", "[::1]:0", "unix:DIR/socket", f"unix:{name}"]) as runner:
         assert len(runner.addresses) == 4
@@ -262,8 +262,8 @@ def test_log_goes_to_standard_output() -> None:
 def test_log_level_leaves_out_what_is_less_important(server: str) -> None:
     with Runner(server, "--log-level", "WARNING", ready=False) as runner:
         runner.wait_for_notice("READY=1")
-        runner.tell(signal.SIGHUP)
-        runner.wait_for_line("ignoring SIGHUP")
+        runner.tell(signal.SIGUSR1)
+        runner.wait_for_line("ignoring SIGUSR1")
         assert runner.stop() == 0
         assert "serving" not in runner.text
 
@@ -409,12 +409,14 @@ def test_term_answers_what_the_kernel_has_accepted() -> None:
     """A stopped process stands for one that is too busy to accept."""
     for server in SERVERS:
         with Runner(server) as runner, contextlib.ExitStack() as stack:
-            os.kill(runner.process.pid, signal.SIGSTOP)
+            worker = runner.ask("/process").json()["pid"]
+            os.kill(worker, signal.SIGSTOP)
             clients = [stack.enter_context(runner.client()) for _ in range(20)]
             for client in clients:
                 client.get("/hello")
             runner.tell(signal.SIGTERM)
-            os.kill(runner.process.pid, signal.SIGCONT)
+            runner.wait_for_line("stopping on SIGTERM")
+            os.kill(worker, signal.SIGCONT)
             assert [client.answer().body for client in clients] == [b"hello"] * 20
             assert runner.wait() == 0
 
@@ -506,7 +508,7 @@ def test_second_signal_ends_at_once(server: str, second: int) -> None:
         assert not (runner.directory / "socket").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2])
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
 def test_signals_of_other_servers_are_ignored_with_a_line(server: str, number: signal.Signals) -> None:
     with Runner(server) as runner:
         runner.tell(number)

@@ -53,7 +53,12 @@ APP = {
         ([], {}, 4, ["there is no application to serve"]),
         (["app:application", "--settings", "nope.settings"], {}, 4, ["there is no settings module nope.settings"]),
         (["app:application", "--server", "unicorn"], {}, 5, ["there is no server 'unicorn'. Did you mean 'gunicorn'?"]),
-        (["app:application", "--server", "waitress", "--workers", "2"], {}, 5, ["waitress cannot honour workers = 2"]),
+        (
+            ["app:application", "--server", "waitress", "--request-timeout", "30"],
+            {},
+            5,
+            ["waitress cannot honour request_timeout = 30s"],
+        ),
         (
             ["app:application", "--bind", "unix:/nonexistent/dir/x.sock"],
             {},

@@ -5,7 +5,8 @@ import pytest
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]  # waitress 3.0.2 ships no types
 
 from launcher.runners import arguments
-from launcher.runners.waitress import OURS, WITHOUT_EFFECT, Channel, Limits, WaitressOptions, settings
+from launcher.runners.arguments import WaitressOptions
+from launcher.runners.waitress_server import OURS, WITHOUT_EFFECT, Channel, Limits, settings
 
 
 def channel(**state: Any) -> Channel:
@@ -38,7 +39,7 @@ def test_patience(state: dict[str, Any], limit: float | None, limit_when_drainin
         else:
             assert not limits.overdue(channel(**state), 99.9 + most)
             assert limits.overdue(channel(**state), 100.1 + most)
-        limits.drain(2)
+        limits.drain(0.2, 2)
 
 
 def test_output_that_has_just_appeared_is_not_stalled() -> None:

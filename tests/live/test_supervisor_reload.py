@@ -1,0 +1,188 @@
+"""`serve reload` of waitress and wsgiref, under load."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.testing.serving import Serving, clean_environment, toml_text, wait_for
+from tests.live.load import Load
+
+pytestmark = pytest.mark.live
+
+SERVERS = ("waitress", "wsgiref")
+
+APP = """import json
+import os
+
+NUMBER = RELEASE
+
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps({"release": NUMBER, "pid": os.getpid(), "word": os.environ.get("WORD")}).encode()]
+"""
+
+
+class Site:
+    """A project whose releases are numbered, and a server on it."""
+
+    def __init__(self, root: Path, server: str, **options: Any) -> None:
+        self.root = root
+        # Records are found below TMPDIR.
+        self.environ: Mapping[str, str] = {"TMPDIR": str(root), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.options = {"server": server, "bind": ["127.0.0.1:0"], "app": "app:application", "workers": 2, **options}
+        self.release(1)
+        self.serving = Serving(root, self.options, environ=self.environ)
+
+    def release(self, number: int | str) -> None:
+        (self.root / "app.py").write_text(APP.replace("RELEASE", str(number)))
+
+    def profile(self, **options: Any) -> None:
+        """Change options in the profile, as an editor would."""
+        self.options |= options
+        (self.root / "profiles" / "kit.toml").write_text(toml_text(self.options))
+
+    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "launcher", *words, "--profile", "kit"],
+            cwd=self.root,
+            env={**clean_environment(), **self.environ},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def reload(self) -> str:
+        """Insist on a good reload, and return what was said."""
+        done = self.command("reload")
+        assert done.returncode == 0, done.stdout + done.stderr + self.serving.output
+        return done.stdout
+
+    def ask(self) -> Any:
+        return self.serving.report("/", "Connection: close")
+
+    def pids(self, count: int) -> set[int]:
+        """Wait until so many workers are there and no more, and return them."""
+
+        def workers() -> set[int]:
+            return set(self.serving.tree()) - {self.serving.pid}
+
+        return wait_for(lambda: len(found := workers()) == count and found, f"{count} workers") or set()
+
+    def answering(self, count: int) -> set[int]:
+        """Wait until so many workers have answered, and return them."""
+        found = self.pids(count)
+        seen: set[int] = set()
+
+        def all_answer() -> bool:
+            seen.add(self.ask()["pid"])
+            return found <= seen
+
+        wait_for(all_answer, f"answers of {found}")
+        return found
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("preload", [False, True])
+@pytest.mark.timeout(300)
+def test_reloads_under_load_lose_nothing(server: str, preload: bool, tmp_path: Path) -> None:
+    site = Site(tmp_path, server, preload=preload)
+    with site.serving as serving, Load(serving.address) as load:
+        for number in range(2, 12):
+            site.release(number)
+            assert f"generation {number}" in site.reload()
+            assert site.ask()["release"] == number
+            load.wait_for_more(20)
+            if number % 2:
+                site.release("1 +")
+                done = site.command("reload")
+                assert done.returncode == 4, done.stdout
+                assert "the old code goes on serving: " in done.stderr
+                assert site.ask()["release"] == number
+                load.wait_for_more(20)
+    assert load.failures == []
+    assert load.longest_s < 5, "nobody is to wait for a reload"
+    assert serving.output.count("reload refused") == 5
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_new_workers_that_die_leave_the_old_ones(server: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, server)
+    with site.serving as serving:
+        before = site.answering(2)
+        # The proof, which is no server's child, lets it pass.
+        code = f"os.kill(os.getpid(), 9) if os.getppid() == {serving.pid} else 2"
+        site.release(code)
+        done = site.command("reload")
+        assert done.returncode == 4
+        assert "was ended by SIGKILL before it was ready" in done.stderr
+        assert site.ask()["release"] == 1
+        assert site.pids(2) == before
+        site.release(3)
+        site.reload()
+        assert site.ask()["release"] == 3
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_reload_changes_options_and_environment(server: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, server)
+    with site.serving as serving:
+        site.profile(workers=3, log_level="warning", env={"WORD": "one"})
+        said = site.reload()
+        assert "workers = 3" in said
+        assert site.ask()["word"] == "one"
+        site.pids(3)
+        site.profile(workers=1, env={"WORD": "two"})
+        site.reload()
+        assert site.ask()["word"] == "two"
+        site.pids(1)
+        site.profile(env={})
+        site.reload()
+        assert site.ask()["word"] is None
+        assert serving.output.count("reloaded: generation") == 1, "a warning level leaves it out"
+        site.profile(bind=["127.0.0.1:1"])
+        done = site.command("reload")
+        assert "a reload cannot change bind" in done.stderr
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_hang_ups_during_a_reload_are_one_more(server: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, server)
+    with site.serving as serving:
+        for _ in range(5):
+            os.kill(serving.pid, signal.SIGHUP)
+        wait_for(lambda: "reloaded: generation 2" in serving.output, "the first reload")
+        site.release(7)
+        os.kill(serving.pid, signal.SIGHUP)
+        wait_for(lambda: site.ask()["release"] == 7, "the last release")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_term_during_a_reload_stops_cleanly(server: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, server)
+    with site.serving as serving:
+        os.kill(serving.pid, signal.SIGHUP)
+        wait_for(lambda: list(tmp_path.glob("serve-*/*/reload.json")), "the reload")
+        assert serving.stop() == 0
+        assert not list(tmp_path.glob("serve-*/serve-*")), "the record is left behind"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_status_shows_the_workers(server: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, server)
+    with site.serving:
+        pids = site.pids(2)
+        wait_for(lambda: site.command("status").stdout.count(" ready, generation 1") == 2, "two ready workers")
+        said = site.command("status").stdout
+        assert all(f"worker     {pid} " in said for pid in pids)
+        assert json.loads(site.command("status", "--format", "json").stdout)
+        site.command("stop")
+        assert site.serving.wait() == 0

@@ -5,6 +5,8 @@ import os
 import socket
 from collections.abc import Mapping
 
+SEND_S = 1.0
+
 SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
 """Variable that is set for a server whose listening sockets systemd holds too: what waits in their backlogs as it
 stops is for its successor."""
@@ -45,6 +47,7 @@ def _send(text: str, descriptors: tuple[int, ...], environ: Mapping[str, str]) -
     if address[0] == "@":
         address = "\0" + address[1:]
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(SEND_S)  # nobody may be reading
         sock.connect(address)
         socket.send_fds(sock, [text.encode()], descriptors)
     return True

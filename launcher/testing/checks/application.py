@@ -106,6 +106,28 @@ def validator_watches_the_application(kit: Kit) -> None:
         wait_for_text(serving.stderr, "AssertionError", serving)
 
 
+def warm_up_comes_before_the_first_client(kit: Kit) -> None:
+    files = {
+        "warm.py": (
+            "import json\n\nfrom launcher.testing.application import app as good\n\nasked = []\n\n\n"
+            "def app(environ, start_response):\n"
+            '    asked.append(environ["PATH_INFO"])\n'
+            '    if environ["PATH_INFO"] != "/asked":\n'
+            "        return good(environ, start_response)\n"
+            '    start_response("200 OK", [("Content-Type", "application/json")])\n'
+            "    return [json.dumps(asked[:2]).encode()]\n"
+        )
+    }
+    with kit.serve(asks={**kit.asks, "app": "warm:app"}, files=files) as serving:
+        same(serving.report("/asked"), ["/", "/sleep"], "the first requests of the worker")
+
+
+def readiness_is_told(kit: Kit) -> None:
+    with kit.serve() as serving:
+        same(serving.request("/-/ready").status, 200, "status of the ready_path")
+        same(serving.request("/-/other").status, 404, "status of another path")
+
+
 CHECKS = (
     Check("profile-and-server", {}, start_line_tells_profile_and_server, about=("profile", "server", "app")),
     Check(
@@ -121,5 +143,7 @@ CHECKS = (
     ),
     Check("middleware", {}, middleware_wraps_in_order, about=("middleware", "app")),
     Check("production", {}, guard_refuses_development_settings, about=("production", "allow")),
+    Check("warmup", {"warmup": ["/", "/sleep?s=0"]}, warm_up_comes_before_the_first_client),
+    Check("ready-path", {"ready_path": "/-/ready"}, readiness_is_told),
     Check("validate", {"validate": True}, validator_watches_the_application),
 )

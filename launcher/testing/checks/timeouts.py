@@ -97,6 +97,18 @@ def next_request_finds_the_connection_open(kit: Kit) -> None:
         assert_about(client.closed_after(idle_since), 2.0)
 
 
+def balancers_hear_of_a_stop_before_it_comes(kit: Kit) -> None:
+    with kit.serve({"ready_path": "/-/ready"}) as serving:
+        same(serving.request("/-/ready").status, 200, "status of the ready_path")
+        began = time.monotonic()
+        serving.signal(signal.SIGTERM)
+        wait_for(lambda: serving.request("/-/ready").status == 503, "the ready_path to answer 503")
+        same(serving.request("/").status, 200, "status of a request meanwhile")
+        wait_for(lambda: serving.process.poll() is not None, "the server to end")
+        assert_about(time.monotonic() - began, 3.0)
+        same(serving.process.returncode, 0, "exit status")
+
+
 def connection_is_closed_after_the_answer(kit: Kit) -> None:
     with kit.serve() as serving:
         for target in ("/", "/stream?pieces=3", "/large?bytes=100000"):
@@ -136,6 +148,7 @@ CHECKS = (
     Check("graceful-timeout", {"graceful_timeout": "20s"}, request_in_flight_finishes),
     Check("graceful-timeout-idle", {"graceful_timeout": "20s"}, idle_server_ends_at_once),
     Check("graceful-timeout-ends", {"graceful_timeout": "1s"}, endless_request_is_cut),
+    Check("drain-delay", {"drain_delay": "3s"}, balancers_hear_of_a_stop_before_it_comes),
     Check("keepalive", {"keepalive": "2s"}, next_request_finds_the_connection_open, by_value=True),
     Check("keepalive-off", {"keepalive": "off"}, connection_is_closed_after_the_answer),
     Check("client-timeout", {"client_timeout": "1s"}, stalled_client_is_cut),

@@ -52,6 +52,7 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
     run as another user write there too. Raises OSError where no place is private and writable.
     """
     base = _base(environ)
+    _sweep(base)
     directory = os.path.join(base, f"{_stem(facts)}-{os.getpid()}")
     remove(directory)
     os.mkdir(directory, 0o700)
@@ -217,6 +218,14 @@ def _listed(directory: str) -> list[str]:
         return sorted(os.listdir(directory))
     except OSError:
         return []
+
+
+def _sweep(base: str) -> None:
+    """Remove the records that servers left which were killed."""
+    for name in _listed(base):
+        pid = name.rpartition("-")[2]
+        if name.startswith("serve-") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+            remove(os.path.join(base, name))
 
 
 def _abandoned(directory: str) -> bool:

@@ -50,6 +50,14 @@ def test_the_record_of_a_dead_process_is_removed(environ: dict[str, str]) -> Non
     assert not os.path.exists(directory)
 
 
+def test_a_new_record_sweeps_those_of_the_dead_away(environ: dict[str, str], tmp_path: Path) -> None:
+    instance.remove(instance.create(environ, FACTS))
+    dead = tmp_path / f"serve-{os.getuid()}" / f"serve-00000000-{2**22 + 1}"
+    dead.mkdir()
+    instance.remove(instance.create(environ, FACTS))
+    assert not dead.exists()
+
+
 def test_a_pid_that_was_used_again_is_no_server(environ: dict[str, str]) -> None:
     directory = instance.create(environ, FACTS)
     instance.renew(directory, {"started": 1})

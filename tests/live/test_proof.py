@@ -12,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from launcher import instance
+from launcher.commands.prove import fixed_options
 from launcher.instance import Instance
+from launcher.record import plan_facts
 from launcher.runners.reload import DONE, Reload, Verdict
+from tests.machine import compile_in
 
 pytestmark = pytest.mark.live
 
@@ -119,3 +122,16 @@ def test_a_proof_that_is_given_up_leaves_no_process(running: Instance) -> None:
     reload.stop()
     assert process.returncode is not None
     assert instance.load(running.file(instance.RELOAD))["reason"] == "the server was stopped meanwhile"
+
+
+def test_uwsgi_takes_no_other_words_while_it_runs(project: Path) -> None:
+    plans = [compile_in(project, "--profile", "prod", "--server", "uwsgi", "--threads", each) for each in ("2", "3")]
+    facts = plan_facts(plans[0])
+    changed = {
+        name: value for name, value in plan_facts(plans[1])["options"].items() if facts["options"][name] != value
+    }
+    assert changed == {"threads": 3}
+    assert fixed_options(plans[1], Instance("", 1, facts), changed) == ["threads"]
+    gunicorn = compile_in(project, "--profile", "prod", "--server", "gunicorn", "--threads", "3")
+    assert fixed_options(gunicorn, Instance("", 1, plan_facts(gunicorn)), changed) == []
+    assert fixed_options(gunicorn, Instance("", 1, facts), {}) == ["server"]

@@ -61,8 +61,7 @@ def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, 
         "argv": plan.command.argv,
         "set": {name: value for name, value in new.items() if name not in ours and environ.get(name) != value},
         "drop": [name for name in environ if name not in ours and name not in new],
-        # The next proof takes away what this reload has added.
-        "record": {**record, "request": request_facts(request, new)},
+        "record": {**record, "request": _request_after(running, request_facts(request, new))},
     }
 
 
@@ -73,6 +72,16 @@ def request_of(running: Instance, environ: Mapping[str, str]) -> Request:
     flags = {name: tuple(texts) for name, texts in said["said"].items()}
     passed = tuple(Passed(fd, name, parse_address(text) if text else None) for fd, name, text in said["passed"])
     return Request(flags, {**kept, **said["replaced"]}, said["cwd"], passed)
+
+
+def _request_after(running: Instance, now: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the request as the next proof needs it, which takes away what this reload has added besides the start."""
+    said = running.facts["request"]
+    return {
+        **said,
+        "added": sorted({*said["added"], *now["added"]}),
+        "replaced": {**said["replaced"], **now["replaced"]},
+    }
 
 
 def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any]) -> list[str]:

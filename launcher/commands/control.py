@@ -55,8 +55,9 @@ def reload(running: Instance) -> int:
         time.sleep(LOOK_S)
     _progress("")
     if not record["ok"]:
-        if record.get("trace"):
-            print(record["trace"].rstrip(), file=sys.stderr)
+        trace = (record.get("trace") or "").rstrip()
+        if trace and trace != record["reason"]:
+            print(trace, file=sys.stderr)
         message = f"the reload was refused, and the old code goes on serving: {record['reason']}"
         raise LaunchError(Finding("reload-refused", message, status=Exit.TARGET))
     words = [f"{name} = {value}" for name, value in record.get("changed", {}).items()]

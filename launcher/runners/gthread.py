@@ -148,9 +148,9 @@ class Worker(ThreadWorker):
     def end(self, threads: list[threading.Thread]) -> None:
         """Accept nobody; let requests end within `graceful_timeout`, and idle clients ask once more."""
         deadline = time.monotonic() + self.cfg.graceful_timeout
-        self.place.leave()
         # With reuse_port each worker has a queue of its own.
         self.clients.leave(last=self.place.ledger.stopping() or self.cfg.reuse_port)
+        self.place.leave()
         while any(thread.is_alive() for thread in threads) and time.monotonic() < deadline:
             self.notify()
             # Not at once: a thread may have a client that it has yet to accept.

@@ -40,6 +40,7 @@ class Place(NamedTuple):
         """Say that nobody is accepted any more."""
         self.ledger.leave(self.row)
         self.board.leave(self.row)
+        self._ring()
 
     def _ring(self) -> None:
         try:

@@ -48,18 +48,25 @@ class Renewal:
             if not verdict.ok:
                 return self._end(verdict.reason)
             return self._succeed() if self._arbiter.cfg.preload_app else self._begin(verdict)
-        if not self._failure and time.monotonic() > self._until:
+        late = time.monotonic() > self._until and not self._dismissed()
+        if not self._failure and late:
             self._failure = f"the new workers were not ready within {LOADING_S:g} s"
         if self._failure:
             self._undo(self._replaced)
             return self._end(self._failure)
         if sum(worker.pid in ready for worker in self._arbiter.staying()) < self._arbiter.num_workers:
             return False
-        return self._end()
+        # The arbiter dismisses the others now. Who asks after the reload is to be answered by new code alone.
+        accepting = any(worker.pid in ready for worker in self._replaced)
+        return False if accepting else self._end()
+
+    def _dismissed(self) -> bool:
+        """Return whether the new workers have taken over."""
+        return any(worker.told for worker in self._replaced or ())
 
     def lose(self, worker: "Worker") -> bool:
         """Note that a worker has ended before it was ready; return whether that is this reload's affair."""
-        if self._replaced is None or worker.place.generation != self._arbiter.generation:
+        if self._replaced is None or self._dismissed() or worker.place.generation != self._arbiter.generation:
             return False
         self.fail("a new worker ended before it was ready; the log says why")
         return True

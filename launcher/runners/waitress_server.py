@@ -277,11 +277,11 @@ class Loop:
         """Serve until told to stop and done; return how many connections were cut off."""
         while not self.signals.stop:
             self._turn()
-        self.duties.leave()
         self.limits.drain(self.signals.next_request_s(), self.signals.first_request_s())
         self._next_maintenance = 0.0
         for listener in self.listeners:
             self._close(listener)
+        self.duties.leave()
         while self._channels() and time.monotonic() < self.signals.deadline(self.graceful_timeout):
             self._turn()
         self.dispatcher.set_thread_count(0)

@@ -82,8 +82,8 @@ class Server:
             self._selector.register(listener, selectors.EVENT_READ, listener)
         while not self.signals.stop:
             self._turn()
-        self.duties.leave()
         self._drain()
+        self.duties.leave()
         while (self._working or self._idle) and time.monotonic() < (deadline := self._deadline()):
             self._turn(deadline)
         for _ in self._threads:

@@ -59,6 +59,8 @@ class Worker:
         """When it was heard of last."""
         self.asked = False
         """Whether it wants to be replaced."""
+        self.accepts = True
+        """Whether it takes connections, once it is ready: until it says that it goes."""
         self.deadline = now + START_S
         """When it is killed, unless its state has changed by then."""
 
@@ -91,6 +93,8 @@ class Crew:
         self._reloading = False
         self._next_terms: Terms | None = None
         """Those of the next generation, while its workers start."""
+        self._hands_over = False
+        """Whether the next generation serves, and workers of the last one may accept still."""
         self._again = False
         """Whether another reload was asked for meanwhile."""
         self._actions: list[Action] = []
@@ -138,6 +142,8 @@ class Crew:
     def leaves(self, number: int, now: float) -> list[Action]:
         """A worker goes, whoever has told it to."""
         worker = self.workers.get(number)
+        if worker:
+            worker.accepts = False
         if worker and worker.state == READY and self._state != STOPPING:
             self._say("warning", f"{worker} was told to stop, and not by us: another is started")
             self._become(worker, LEAVING, now)
@@ -191,7 +197,7 @@ class Crew:
             self._actions.append(Drain())
             if self._reloading:
                 self._actions.append(AbandonReload())
-                self._reloading = self._again = False
+                self._reloading = self._again = self._hands_over = False
                 self._dismiss(self._next(), now)
                 self._next_terms = None
             if self._terms.drain_delay and not quick:
@@ -256,6 +262,12 @@ class Crew:
             self._inherit(self._next_terms, now)
         if self._state != STOPPING and self._next_terms is None:
             self._fill(now)
+        # Whoever asks after the reload is to be answered by new code alone.
+        if self._hands_over and not any(
+            each.accepts for each in self.workers.values() if each.generation < self.generation
+        ):
+            self._hands_over = False
+            self._end_reload("")
         actions, self._actions = self._actions, []
         return actions
 
@@ -292,7 +304,7 @@ class Crew:
             self.generation += 1
             self._terms, self._next_terms = terms, None
             self._deaths, self._start_at = 0, 0.0
-            self._end_reload("")
+            self._hands_over = True
 
     def _start(self, generation: int, now: float) -> None:
         self._number += 1

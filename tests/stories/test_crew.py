@@ -44,8 +44,8 @@ class Story:
     def asks(self, worker: int, reason: str = "it is old") -> list[Action]:
         return self._seen(self.crew.asks(worker, reason, self.now))
 
-    def leaves(self, worker: int) -> list[Action]:
-        return self._seen(self.crew.leaves(worker, self.now))
+    def leaves(self, *workers: int) -> list[Action]:
+        return [action for worker in workers for action in self._seen(self.crew.leaves(worker, self.now))]
 
     def beat(self, worker: int) -> list[Action]:
         return self._seen(self.crew.beat(worker, self.now))
@@ -310,10 +310,12 @@ def test_good_reload_replaces_all_workers_once_all_new_ones_are_ready() -> None:
     assert story.hang_up() == [Prove(2)]
     assert story.proven(Terms(workers=2)) == [Adopt(2), Start(3, 2), Start(4, 2)]
     assert story.ready(4) == []
-    assert story.ready(3) == [End(1, "retire"), End(2, "retire"), EndReload("")]
+    assert story.ready(3) == [End(1, "retire"), End(2, "retire")]
+    # It is over when no old worker accepts any more, be it that it goes or that it is gone.
+    assert story.leaves(1) == []
+    assert story.died(2) == [EndReload("")]
     assert story.said[-1] == "reloaded: generation 2"
     assert story.died(1) == []
-    assert story.died(2) == []
     assert story.died(3, -signal.SIGKILL) == [Start(5, 2)]
 
 
@@ -337,7 +339,8 @@ def test_new_worker_that_dies_ends_the_reload_and_the_old_ones_stay() -> None:
     assert story.died(3) == []
     assert story.hang_up() == [Prove(2)]
     assert story.proven(Terms(workers=2)) == [Adopt(2), Start(5, 2), Start(6, 2)]
-    assert story.ready(5, 6) == [End(1, "retire"), End(2, "retire"), EndReload("")]
+    assert story.ready(5, 6) == [End(1, "retire"), End(2, "retire")]
+    assert story.leaves(1, 2) == [EndReload("")]
 
 
 def test_new_worker_that_is_never_ready_ends_the_reload() -> None:
@@ -357,7 +360,8 @@ def test_old_worker_that_dies_while_new_ones_load_is_not_made_again() -> None:
     story.hang_up()
     story.proven(Terms(workers=2))
     assert story.died(1, -signal.SIGKILL) == []
-    assert story.ready(3, 4) == [End(2, "retire"), EndReload("")]
+    assert story.ready(3, 4) == [End(2, "retire")]
+    assert story.leaves(2) == [EndReload("")]
 
 
 def test_old_worker_that_died_is_made_again_after_a_reload_that_failed() -> None:
@@ -375,13 +379,15 @@ def test_reload_may_change_the_number_of_workers_and_all_other_terms() -> None:
     story.serves(1)
     story.hang_up()
     assert story.proven(Terms(workers=3, worker_timeout=5)) == [Adopt(2), Start(2, 2), Start(3, 2), Start(4, 2)]
-    assert story.ready(2, 3, 4) == [End(1, "retire"), EndReload("")]
+    assert story.ready(2, 3, 4) == [End(1, "retire")]
+    assert story.leaves(1) == [EndReload("")]
     assert story.passes(5) == [End(2, "kill"), End(3, "kill"), End(4, "kill")]
     story = Story(Terms(workers=2))
     story.serves(1, 2)
     story.hang_up()
     assert story.proven(Terms(workers=1)) == [Adopt(2), Start(3, 2)]
-    assert story.ready(3) == [End(1, "retire"), End(2, "retire"), EndReload("")]
+    assert story.ready(3) == [End(1, "retire"), End(2, "retire")]
+    assert story.leaves(1, 2) == [EndReload("")]
 
 
 def test_reloads_asked_for_during_one_are_one_more_afterwards() -> None:
@@ -391,7 +397,8 @@ def test_reloads_asked_for_during_one_are_one_more_afterwards() -> None:
     assert story.hang_up() == []
     assert story.proven() == [Adopt(2), Start(2, 2)]
     assert story.hang_up() == []
-    assert story.ready(2) == [End(1, "retire"), EndReload(""), Prove(3)]
+    assert story.ready(2) == [End(1, "retire")]
+    assert story.leaves(1) == [EndReload(""), Prove(3)]
     assert story.disproven("no") == [EndReload("no")]
 
 
@@ -409,7 +416,8 @@ def test_worker_that_asks_to_be_replaced_during_a_reload_goes_with_the_others() 
     assert story.asks(1) == [Start(2, 1)]
     assert story.proven() == [Adopt(2), Start(3, 2)]
     assert story.ready(2) == []
-    assert story.ready(3) == [End(1, "retire"), End(2, "retire"), EndReload("")]
+    assert story.ready(3) == [End(1, "retire"), End(2, "retire")]
+    assert story.leaves(1, 2) == [EndReload("")]
 
 
 # Stop

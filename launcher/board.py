@@ -9,6 +9,8 @@ import os
 import time
 from typing import NamedTuple
 
+from .instance import BOARD
+
 STARTING, READY, LEAVING = 1.0, 2.0, 3.0
 
 ROWS = 2048
@@ -48,6 +50,14 @@ class Board:
             finally:
                 os.close(descriptor)
         self._cells = memoryview(memory).cast("d", (ROWS, COLUMNS))
+
+    @classmethod
+    def of(cls, directory: str | None) -> "Board":
+        """Return the board of a record (launcher.instance), and one in memory where there is none or no room for it."""
+        try:
+            return cls(directory and os.path.join(directory, BOARD))
+        except OSError:
+            return cls()
 
     # For whoever makes the workers
 

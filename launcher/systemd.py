@@ -21,6 +21,14 @@ def notify(*lines: str, environ: Mapping[str, str]) -> bool:
     return _send("\n".join(lines), (), environ)
 
 
+def tell(*lines: str, environ: Mapping[str, str]) -> None:
+    """Say something to systemd, if it asked: a server does not fail because nobody listened."""
+    try:
+        notify(*lines, environ=environ)
+    except OSError:
+        pass
+
+
 def keep(name: str, descriptor: int, *, environ: Mapping[str, str]) -> bool:
     """Leave a descriptor in the store of the service, to be passed in at its next start under this name.
 

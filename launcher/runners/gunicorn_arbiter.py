@@ -17,7 +17,7 @@ from gunicorn.glogging import Logger
 
 from .. import instance
 from ..board import READY, Board
-from ..systemd import SOCKETS_STAY, notify
+from ..systemd import SOCKETS_STAY, tell
 from .gthread import Worker
 from .gunicorn import parameters
 from .gunicorn_ledger import Ledger
@@ -49,7 +49,7 @@ class Arbiter(arbiter.Arbiter):
         self.directory = os.environ.get(instance.VARIABLE)
         # From gunicorn, whose READY comes too early, and from the workers.
         self.environ = {name: os.environ.pop(name) for name in ("NOTIFY_SOCKET",) if name in os.environ}
-        self.board = self._open_board()
+        self.board = Board.of(self.directory)
         self.generation = 1
         self.renewal: Renewal | None = None
         self.again = False
@@ -82,18 +82,9 @@ class Arbiter(arbiter.Arbiter):
         self.generation = succession.reload["generation"] - 1
         self.renewal.replace([worker for worker in workers if not worker.told])
 
-    def _open_board(self) -> Board:
-        try:
-            return Board(self.directory and os.path.join(self.directory, instance.BOARD))
-        except OSError:
-            return Board()
-
     def tell(self, *lines: str) -> None:
-        """Tell systemd, if it asked; a server does not fail because nobody listened."""
-        try:
-            notify(*lines, environ=self.environ)
-        except OSError:
-            pass
+        """Tell systemd, if it asked."""
+        tell(*lines, environ=self.environ)
 
     def setup(self, app: BaseApplication) -> None:
         if self._succession is None:

@@ -15,7 +15,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from .. import instance
-from ..systemd import notify
+from ..systemd import tell
 
 PROVING, REPLACING, DONE = "proving", "replacing", "done"
 
@@ -58,7 +58,7 @@ class Reload:
         self._write(PROVING)
         # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
         stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        self._tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code")
+        tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code", environ=self._environ)
         self._reader, self._process = _prove(directory)
 
     def _begin(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
@@ -121,7 +121,7 @@ class Reload:
             kept = {name: text for name, text in self._before.get("set", {}).items() if name not in drop}
             instance.write(path, {"set": {**kept, **self.verdict.set}, "drop": sorted(drop)})
         self._write(REPLACING)
-        self._tell("STATUS=replacing the workers")
+        tell("STATUS=replacing the workers", environ=self._environ)
 
     def end(self, reason: str = "") -> None:
         """Note how it ended: well, or for a reason (one line) with the old workers still serving."""
@@ -131,7 +131,11 @@ class Reload:
             elif self._before is not None:
                 instance.write(os.path.join(self._directory, instance.ENVIRONMENT), self._before)
         self._write(DONE, not reason, reason)
-        self._tell("READY=1", f"STATUS=reload refused: {reason}" if reason else f"STATUS=generation {self.generation}")
+        tell(
+            "READY=1",
+            f"STATUS=reload refused: {reason}" if reason else f"STATUS=generation {self.generation}",
+            environ=self._environ,
+        )
 
     def stop(self) -> None:
         """Give up: the server stops."""
@@ -155,12 +159,6 @@ class Reload:
             instance.write(os.path.join(self._directory, instance.RELOAD), values)
         except OSError:
             pass  # whoever waits for it sees that the record is gone
-
-    def _tell(self, *lines: str) -> None:
-        try:
-            notify(*lines, environ=self._environ)
-        except OSError:
-            pass  # a reload does not fail because nobody listened
 
 
 def _prove(directory: str | None) -> tuple[int, "subprocess.Popen[bytes]"]:

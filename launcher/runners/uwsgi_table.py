@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import instance
 from ..board import Board
-from ..systemd import notify
+from ..systemd import tell
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -44,7 +44,7 @@ class Table:
         """Of the record of this instance."""
         names = [name for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC") if name in environ]
         self.systemd = {name: environ.pop(name) for name in names}
-        self.board = self._open_board()
+        self.board = Board.of(self.directory)
         self.workers = workers
         self.slots = slots
         self.grace_s = grace_s
@@ -56,12 +56,6 @@ class Table:
         self._cells = memoryview(mmap.mmap(self._fd, size)).cast("q")
         self.generation = 1
 
-    def _open_board(self) -> Board:
-        try:
-            return Board(self.directory and os.path.join(self.directory, instance.BOARD))
-        except OSError:
-            return Board()
-
     @property
     def generation(self) -> int:
         """Of the workers that begin now."""
@@ -72,11 +66,8 @@ class Table:
         self._cells[_GENERATION] = value
 
     def tell(self, *lines: str) -> None:
-        """Tell systemd, if it asked; a server does not fail because nobody listened."""
-        try:
-            notify(*lines, environ=self.systemd)
-        except OSError:
-            pass
+        """Tell systemd, if it asked."""
+        tell(*lines, environ=self.systemd)
 
     def is_spare(self, slot: int) -> bool:
         return slot > self.workers

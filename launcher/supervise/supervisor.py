@@ -78,7 +78,7 @@ class Supervisor(Generic[T]):
         self._rows: dict[int, int] = {}
         self._status: int | None = None
         self._directory = os.environ.get(instance.VARIABLE)
-        self._board = _board(self._directory)
+        self._board = Board.of(self._directory)
         self._ledger = Ledger()
         self._lifeline, self._life = os.pipe()
         self._wake, self._writer = os.pipe()
@@ -349,14 +349,6 @@ def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of workers: what is between us and the service manager is not theirs."""
     ours = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
     return {name: value for name, value in environ.items() if name not in ours}
-
-
-def _board(directory: str | None) -> Board:
-    try:
-        return Board(os.path.join(directory, instance.BOARD) if directory else None)
-    except OSError as error:
-        logger.warning("the board of workers cannot be kept for others to read: %s", error)
-        return Board()
 
 
 def _noted(number: int, frame: object) -> None:

@@ -1,79 +1,43 @@
 """SIGHUP on uWSGI: new workers are ready before old ones go, and code that does not load changes nothing."""
 
 import signal
-import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from launcher.testing.hold import held
-from launcher.testing.serving import Serving, wait_for
+from launcher.testing.serving import wait_for
 
+from .load import Load
 from .uwsgi_site import Site, answer, ours, reload, workers
 
 pytestmark = pytest.mark.live
-
-
-class Load(threading.Thread):
-    """Asks for `target`, one connection after the other, until it is told to stop."""
-
-    def __init__(self, serving: Serving, target: str) -> None:
-        super().__init__()
-        self.serving = serving
-        self.target = target
-        self.stopped = False
-        self.longest_s = 0.0
-        self.errors: list[object] = []
-
-    def run(self) -> None:
-        while not self.stopped:
-            began = time.monotonic()
-            try:
-                reply = self.serving.request(self.target)
-                if reply.status != 200:
-                    self.errors.append(reply)
-            except (OSError, ValueError) as error:
-                self.errors.append(error)
-            self.longest_s = max(self.longest_s, time.monotonic() - began)
 
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_reload_under_load_fails_nobody_and_lets_nobody_wait_for_an_import(count: int, tmp_path: Path) -> None:
     site = Site(tmp_path, import_s=2.5)
     with site.serving(workers=count, threads=8) as serving:
-        loads = [Load(serving, "/sleep?s=0.02") for _ in range(6)] + [Load(serving, "/sleep?s=0.5") for _ in range(2)]
-        for load in loads:
-            load.start()
-        try:
+        with (
+            Load(serving.address, 6, "/sleep?s=0.02") as brief,
+            Load(serving.address, 2, "/sleep?s=0.5") as slow,
+        ):
             site.write(2)
             reload(serving)
             assert {answer(serving)[0] for _ in range(20)} == {2}
-        finally:
-            for load in loads:
-                load.stopped = True
-            for load in loads:
-                load.join()
-        assert [error for load in loads for error in load.errors] == []
-        assert max(load.longest_s for load in loads) < site.import_s
+        assert brief.failures + slow.failures == []
+        assert max(brief.longest_s, slow.longest_s) < site.import_s
         assert len(workers(serving)) == count  # and nothing of ours beside them
 
 
 def test_workers_of_one_thread_lose_nothing_that_they_accepted(tmp_path: Path) -> None:
     site = Site(tmp_path)
     with site.serving(workers=2, threads=1) as serving:
-        loads = [Load(serving, "/") for _ in range(4)]
-        for load in loads:
-            load.start()
-        try:
+        with Load(serving.address, 4, "/") as load:
             for _ in range(5):
                 reload(serving)
-        finally:
-            for load in loads:
-                load.stopped = True
-            for load in loads:
-                load.join()
-        assert [error for load in loads for error in load.errors] == []
+        assert load.failures == []
 
 
 def test_an_old_worker_finishes_what_it_has_while_the_new_one_serves(tmp_path: Path) -> None:

@@ -30,8 +30,9 @@ ProtectSystem=strict
 PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
-# Only processes of its own user are in /proc. With PrivateUsers= as well, ExecReload= would not see the server.
+# Only processes of its own user are in /proc, and users but its own and root are `nobody`.
 ProtectProc=invisible
+PrivateUsers=yes
 ProtectClock=yes
 ProtectControlGroups=yes
 ProtectHostname=yes
@@ -184,10 +185,11 @@ def _doubled(word: str) -> str:
 def _readiness(plan: LaunchPlan, site: _Site) -> str:
     text = "Type=exec\n"
     if plan.backend.notifies:
-        text = """\
-# `systemctl start` returns when the server has said READY=1; only its main process is believed.
+        believed = "only its main process" if plan.backend.notifies == "main" else "each of its processes"
+        text = f"""\
+# `systemctl start` returns when the server has said READY=1; {believed} is believed.
 Type=notify
-NotifyAccess=main
+NotifyAccess={plan.backend.notifies}
 # From the start to READY=1; an application that takes longer to import needs more.
 TimeoutStartSec=90s
 """

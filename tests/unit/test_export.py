@@ -95,6 +95,7 @@ def test_units_of_every_server(server: str, root: Path) -> None:
     assert line(socket, "ListenStream") == "127.0.0.1:8000"
     assert line(socket, "Backlog") == "1024"
     assert "SocketMode" not in socket
+    assert line(service, "NotifyAccess") == ("all" if server == "uwsgi" else "main")
     assert "Watchdog" not in service
 
 
@@ -149,7 +150,7 @@ def test_a_template_leaves_to_each_site_what_is_its_own(root: Path) -> None:
 
 def test_a_server_that_says_nothing_is_not_waited_for(root: Path) -> None:
     plan = compile_in(root, "--profile=prod")
-    quiet = plan._replace(backend=plan.backend._replace(notifies=False))
+    quiet = plan._replace(backend=plan.backend._replace(notifies=""))
     service = render(EXPORTER, quiet, "site", ())["site.service"]
     assert line(service, "Type") == "exec"
     assert "Notify" not in service

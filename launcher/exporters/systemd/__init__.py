@@ -3,56 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..address import Address
-from ..errors import Exit, Finding, LaunchError
-from ..exporter import Exporter, start_words
-from ..kinds import BadValue, Flag, Kind, Mode, Number
-from ..measures import Duration, decimal
-from ..options import OPTIONS
-from ..plan import LaunchPlan
-from ..quoting import systemd_value, systemd_word
+from ...address import Address
+from ...errors import Exit, Finding, LaunchError
+from ...exporter import Exporter, start_words
+from ...kinds import BadValue, Flag, Kind, Mode, Number
+from ...measures import Duration, decimal
+from ...options import OPTIONS
+from ...plan import LaunchPlan
+from ...quoting import systemd_value, systemd_word
+from .sandbox import sandbox
 
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 STOP_MARGIN_S = 10
 """What a server may take, when its graceful timeout is over, to cut off the rest and end."""
-
-SANDBOX = """\
-# The sandbox. What a line costs an application is said where it costs something; loosen it in a drop-in.
-NoNewPrivileges=yes
-# No capability at all: ports below 1024 are opened by the socket unit.
-CapabilityBoundingSet=
-# The file system is read-only, but for what is named above and a /tmp of its own.
-ProtectSystem=strict
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateMounts=yes
-# Only processes of its own user are in /proc, and users but its own and root are `nobody`.
-ProtectProc=invisible
-PrivateUsers=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-LockPersonality=yes
-# ctypes, numpy and gevent live with it; a JIT such as PyPy's does not.
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-# os.chown and os.nice raise PermissionError; without this line they would end the worker.
-SystemCallErrorNumber=EPERM
-"""
 
 
 class _Site(NamedTuple):
@@ -169,8 +135,7 @@ RuntimeDirectory={site.runtime}
 # Its messages are found with: journalctl -t {site.unit}
 SyslogIdentifier={site.unit}
 
-{SANDBOX}\
-{_homes(plan)}
+{sandbox(plan)}
 [Install]
 WantedBy=multi-user.target
 Also={site.unit}.socket
@@ -273,13 +238,6 @@ def _limits(plan: LaunchPlan) -> str:
         text += "# max_connections, a file for each of them, and some more; otherwise it would be 1024.\n"
         text += f"LimitNOFILE={2 * connections + 1024}\n"
     return text
-
-
-def _homes(plan: LaunchPlan) -> str:
-    needed = (plan.command.argv[0], sys.base_prefix, plan.project.root, *(plan.options.python_path or ()))
-    if not any(path.startswith(("/home/", "/root/", "/run/user/")) for path in needed):
-        return "ProtectHome=yes\n"
-    return "# Project or interpreter are in a home: its user must let the service's user in.\nProtectHome=read-only\n"
 
 
 def _socket(plan: LaunchPlan, site: _Site) -> str:

@@ -1,6 +1,7 @@
 """Exported sites, installed in a lab, and clients that ask them."""
 
 import http.client
+import re
 import shutil
 import threading
 import time
@@ -65,6 +66,14 @@ class Site:
     def shown(self, name: str) -> str:
         return self.lab.shown(self.service, name)[name]
 
+    def exposure(self) -> float:
+        """Return what `systemd-analyze security` thinks of the service: 10 is the worst."""
+        unit = f"/etc/systemd/system/{self.service}"
+        text = self.lab.run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
+        found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", text)
+        assert found, text
+        return float(found[1])
+
 
 class Life(Site):
     """A small application whose code changes, and that can be stuck (bench/life)."""
@@ -109,6 +118,10 @@ class Alone(Life):
         self.words = [*self.words, "--with=socket=no"]
 
 
+def said_by_verify(lab: Lab, *units: str) -> str:
+    return lab.run("sh", "-c", f"systemd-analyze verify --recursive-errors=yes {' '.join(units)} 2>&1")
+
+
 @contextmanager
 def installed(site: Site, *words: str) -> Iterator[Site]:
     """Export and start a site; in the end it stops cleanly."""
@@ -117,6 +130,7 @@ def installed(site: Site, *words: str) -> Iterator[Site]:
     units = [path.rpartition("/")[2] for path in reversed(written)]
     lab.systemctl("daemon-reload")
     try:
+        assert said_by_verify(lab, *written) == ""
         lab.systemctl("enable", "--now", *units)
         yield site
         lab.systemctl("stop", *units)

@@ -38,6 +38,7 @@ def test_a_service_alone_refuses_nobody(server: str, lab: Lab) -> None:
     """Its sockets are in the store while it is started again, whether it was told to stop or was killed."""
     site = Alone(lab, server)
     with installed(site):
+        assert site.exposure() <= 1.2
         with Visitors(site, "/20") as visitors:
             for _ in range(2):
                 visitors.all_answered("before the restart")

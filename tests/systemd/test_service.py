@@ -1,6 +1,5 @@
 """The exported units under a real systemd."""
 
-import re
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from launcher.testing.serving import wait_for
 from tests.machine import SERVERS
 
 from .lab import Lab
-from .site import PROGRAM, Site, Visitors, installed
+from .site import PROGRAM, Site, Visitors, installed, said_by_verify
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -18,9 +17,7 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 @pytest.mark.parametrize("server", SERVERS)
 def test_exported_units(server: str, lab: Lab) -> None:
     with installed(Site(lab, server)) as site:
-        units = [f"/etc/systemd/system/{site.name}.{kind}" for kind in ("service", "socket")]
-        assert said_by_verify(lab, *units) == ""
-        assert exposure(lab, units[0]) <= 1.2
+        assert site.exposure() <= 1.2
         assert site.shown("SubState") == "running"
         assert site.shown("StatusText") != ""
         for address in (site.address, site.unix):
@@ -35,17 +32,6 @@ def test_exported_units(server: str, lab: Lab) -> None:
         restarted_under_load(site)
         started_by_a_request(site)
         replaced_when_it_is_killed(site)
-
-
-def said_by_verify(lab: Lab, *units: str) -> str:
-    return lab.run("sh", "-c", f"systemd-analyze verify --recursive-errors=yes {' '.join(units)} 2>&1")
-
-
-def exposure(lab: Lab, unit: str) -> float:
-    text = lab.run("systemd-analyze", "security", "--offline=true", "--no-pager", unit)
-    found = re.search(r"Overall exposure level for \S+: ([0-9.]+)", text)
-    assert found, text
-    return float(found[1])
 
 
 def restarted_under_load(site: Site) -> None:

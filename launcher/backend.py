@@ -68,8 +68,9 @@ class Backend(Record):
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
     fixed: tuple[str, ...] = BOUND_TO_THE_PROCESS
     """Options that a reload cannot change: they belong to the sockets or to the main process."""
-    notifies: bool = True
-    """Whether its main process says READY=1 to systemd once it serves."""
+    notifies: str = "main"
+    """Who says READY=1 to systemd, once a worker serves: `main` is the main process, `all` any of its processes.
+    Empty where nobody does."""
     production: bool = True
     """Whether it may serve the public: `server = "auto"` takes no other in production."""
 

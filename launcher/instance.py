@@ -82,7 +82,11 @@ def read(directory: str) -> Instance | None:
     owner = _trusted(directory)
     facts = load(os.path.join(directory, RECORD))
     pid, ticks = facts.get("pid"), facts.get("started")
-    if owner is None or not isinstance(pid, int) or ticks is None or started(pid) != ticks:
+    if owner is None or not isinstance(pid, int) or ticks is None:
+        return None
+    if _hidden(pid):
+        return Instance(directory, pid, facts)
+    if started(pid) != ticks:
         return None
     try:
         # Whoever wrote it must be root or run the server: root would otherwise signal whomever a stranger names.
@@ -91,6 +95,21 @@ def read(directory: str) -> Instance | None:
     except OSError:
         return None
     return Instance(directory, pid, facts)
+
+
+def _hidden(pid: int) -> bool:
+    """Return whether a process is not to be seen, but ours to signal: then there is nothing to compare.
+
+    A service's own server is, from its ExecReload=, which runs in another user namespace (systemd 252, ProtectProc=
+    with PrivateUsers=). The record lies in a directory that ends with the service.
+    """
+    if os.path.exists(f"/proc/{pid}"):
+        return False
+    try:
+        os.kill(pid, 0)
+    except OSError:
+        return False
+    return not os.path.exists(f"/proc/{pid}")  # it may be a new process
 
 
 def started(pid: int) -> int | None:

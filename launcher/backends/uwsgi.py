@@ -147,6 +147,8 @@ BACKEND = Backend(
     hook_variable="LAUNCHER_UWSGI",
     descriptor=_descriptor,
     believes_anyone=True,
+    # Its master runs no Python: workers speak for it.
+    notifies="all",
     reserved={
         "module": "Use app.",
         "wsgi": "Use app.",

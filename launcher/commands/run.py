@@ -79,6 +79,7 @@ def _open(plan: LaunchPlan) -> tuple[int, list[Address]]:
     origin = plan.settings["bind"].origin
     rights = Rights.of(options.socket_mode, options.socket_owner)
     opened = []
+    files = []
     findings: list[Finding] = []
     for address in options.bind or ():
         try:
@@ -93,11 +94,13 @@ def _open(plan: LaunchPlan) -> tuple[int, list[Address]]:
             findings += error.findings
         else:
             opened.append(sock)
-    if findings:
-        for sock, address in zip(opened, options.bind or (), strict=False):
-            sock.close()
             if address.kind == "unix" and not address.abstract:
-                os.unlink(address.path)
+                files.append(address.path)
+    if findings:
+        for sock in opened:
+            sock.close()
+        for path in files:
+            os.unlink(path)
         raise LaunchError(*findings)
     addresses = [bound_address(sock) for sock in opened]
     move_to(FIRST_DESCRIPTOR, [sock.detach() for sock in opened])

@@ -129,6 +129,18 @@ def test_a_live_unix_socket_is_not_stolen_and_a_file_is_not_removed(tmp_path: Pa
     assert plain.read_text() == "precious"
 
 
+def test_a_failed_start_removes_its_own_sockets_only(tmp_path: Path) -> None:
+    write_tree(tmp_path, APP)
+    held, own = tmp_path / "held.sock", tmp_path / "own.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(held))
+        listener.listen()
+        done = serve(tmp_path, "app:application", "--bind", f"unix:{held}", "--bind", f"unix:{own}")
+    assert done.returncode == 7
+    assert held.exists()
+    assert not own.exists()
+
+
 def test_a_refused_address_leaves_no_other_socket_behind(tmp_path: Path) -> None:
     write_tree(tmp_path, APP)
     done = serve(tmp_path, "app:application", "--bind", "unix:a.sock", "--bind", "unix:/nonexistent/b.sock")

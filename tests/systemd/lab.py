@@ -50,6 +50,10 @@ class Lab:
         text = self.systemctl("show", unit, *(f"--property={name}" for name in properties))
         return dict(line.split("=", 1) for line in text.splitlines())
 
+    def children(self, pid: int) -> list[int]:
+        """Return the processes that a process of the lab has made, by their numbers in the lab."""
+        return [int(word) for word in self.run("cat", f"/proc/{pid}/task/{pid}/children").split()]
+
 
 def build_site(directory: Path) -> None:
     """Make an environment with launcher, the servers and Django; the example project with a database beside it."""

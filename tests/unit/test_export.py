@@ -95,7 +95,8 @@ def test_units_of_every_server(server: str, root: Path) -> None:
     assert line(socket, "ListenStream") == "127.0.0.1:8000"
     assert line(socket, "Backlog") == "1024"
     assert "SocketMode" not in socket
-    assert "Watchdog" not in service
+    assert line(service, "WatchdogSec") == "30s"
+    assert line(service, "NotifyAccess") == ("all" if server == "uwsgi" else "main")
 
 
 def test_units_are_well_formed_text(root: Path) -> None:
@@ -105,7 +106,7 @@ def test_units_are_well_formed_text(root: Path) -> None:
 
 
 def test_what_the_plan_says_becomes_lines(root: Path) -> None:
-    words = ("watchdog=30s", "descriptors=4")
+    words = ("watchdog=7s",)
     argv = [
         "--bind=:8000",
         "--bind=unix:/run/s.sock",
@@ -124,9 +125,7 @@ def test_what_the_plan_says_becomes_lines(root: Path) -> None:
         assert line(socket, key) == value
     wanted = {"TimeoutStopSec": "13s", "UMask": "0027", "LimitNOFILE": "1044", "ReadWritePaths": '"/var/log/a b"'}
     wanted |= {
-        "WatchdogSec": "30s",
-        "FileDescriptorStoreMax": "4",
-        "Environment": "FDSTORE=4",
+        "WatchdogSec": "7s",
         "User": "daemon",
         "Group": str(grp.getgrnam("daemon").gr_gid),
     }
@@ -149,10 +148,33 @@ def test_a_template_leaves_to_each_site_what_is_its_own(root: Path) -> None:
 
 def test_a_server_that_says_nothing_is_not_waited_for(root: Path) -> None:
     plan = compile_in(root, "--profile=prod")
-    quiet = plan._replace(backend=plan.backend._replace(notifies=False))
+    quiet = plan._replace(backend=plan.backend._replace(notifies=""))
     service = render(EXPORTER, quiet, "site", ())["site.service"]
     assert line(service, "Type") == "exec"
     assert "Notify" not in service
+    assert "Watchdog" not in service
+
+
+def test_the_watchdog_waits_for_the_longest_request(root: Path) -> None:
+    argv = ("--server=uwsgi", "--threads=1", "--request-timeout=60s")
+    assert line(units(root, *argv)["site.service"], "WatchdogSec") == "120s"
+    assert line(units(root, *argv, words=("watchdog=9s",))["site.service"], "WatchdogSec") == "9s"
+    assert "Watchdog" not in units(root, *argv, words=("watchdog=off",))["site.service"]
+
+
+def test_a_service_alone_keeps_its_sockets_with_systemd(root: Path) -> None:
+    argv = ["--server=gunicorn", "--bind=127.0.0.1:8000", "--bind=unix:/run/web/a.sock", "--bind=unix:/run/web/b.sock"]
+    argv += ["--bind=unix:/run/serve-site/c.sock", "--bind=unix:@d"]
+    files = units(root, *argv, words=("socket=no",))
+    assert list(files) == ["site.service"]
+    service = files["site.service"]
+    runtime = [entry for entry in service.splitlines() if entry.startswith("RuntimeDirectory=")]
+    assert runtime == ["RuntimeDirectory=serve-site", "RuntimeDirectory=web"]
+    assert line(service, "RuntimeDirectoryPreserve") == "restart"
+    assert line(service, "Environment") == f"FDSTORE={line(service, 'FileDescriptorStoreMax')}"
+    assert line(service, "After") == "network.target"
+    assert "site.socket" not in service
+    assert "Requires" not in service
 
 
 def test_a_project_in_a_home_is_readable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,6 +194,11 @@ def test_a_project_in_a_home_is_readable(root: Path, monkeypatch: pytest.MonkeyP
         (["--bind=localhost:8000"], [], "localhost:8000 is a name"),
         (["--bind=unix:/run/serve-site/x.sock"], [], "would vanish when the service stops"),
         (["--bind=unix:/run/x\\"], [], "a value of the plan is empty, or begins or ends"),
+        (["--bind=fd://3"], ["socket=no"], "fd://3 names no address"),
+        (["--bind=:80"], ["socket=no"], ":80 is for root to open"),
+        (["--bind=unix:/run/a.sock"], ["socket=no"], "unix:/run/a.sock cannot be opened in the sandbox"),
+        (["--bind=unix:/srv/x/a.sock"], ["socket=no"], "Bind unix:/run/site/site.sock."),
+        ([], ["socket=no", "template=yes"], "the instances of a template differ by their sockets"),
         ([], ["watchdog=dog"], "--with watchdog=dog is no measure"),
         ([], ["wtchdog=3"], "takes no 'wtchdog'. Did you mean 'watchdog'?"),
         ([], ["watchdog"], "--with watchdog is not NAME=VALUE"),

@@ -33,7 +33,7 @@ BACKEND = Backend(
     distribution="serve-toy",
     minimum=(0, 1),
     program=("-m", "serve_toy"),
-    notifies=False,
+    notifies="",
     production=False,
     rules={
         "bind": each("--bind"),

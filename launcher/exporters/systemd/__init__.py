@@ -1,57 +1,27 @@
-"""A service and a socket unit for systemd. Facts: systemd 252, held by live tests."""
+"""A service for systemd, and a socket unit. Facts: systemd 252, held by live tests."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..address import Address
-from ..errors import Exit, Finding, LaunchError
-from ..exporter import Exporter, start_words
-from ..kinds import BadValue, Flag, Kind, Mode, Number
-from ..measures import Duration, decimal
-from ..options import OPTIONS
-from ..plan import LaunchPlan
-from ..quoting import systemd_value, systemd_word
+from ...address import Address
+from ...errors import Exit, Finding, LaunchError
+from ...exporter import Exporter, start_words
+from ...kinds import BadValue, Flag, Kind, Mode
+from ...measures import Duration, decimal
+from ...options import OPTIONS
+from ...plan import LaunchPlan
+from ...quoting import systemd_value, systemd_word
+from .sandbox import sandbox
 
 NAME = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 STOP_MARGIN_S = 10
 """What a server may take, when its graceful timeout is over, to cut off the rest and end."""
-
-SANDBOX = """\
-# The sandbox. What a line costs an application is said where it costs something; loosen it in a drop-in.
-NoNewPrivileges=yes
-# No capability at all: ports below 1024 are opened by the socket unit.
-CapabilityBoundingSet=
-# The file system is read-only, but for what is named above and a /tmp of its own.
-ProtectSystem=strict
-PrivateTmp=yes
-PrivateDevices=yes
-PrivateMounts=yes
-# Only processes of its own user are in /proc. With PrivateUsers= as well, ExecReload= would not see the server.
-ProtectProc=invisible
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-LockPersonality=yes
-# ctypes, numpy and gevent live with it; a JIT such as PyPy's does not.
-MemoryDenyWriteExecute=yes
-RemoveIPC=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-# os.chown and os.nice raise PermissionError; without this line they would end the worker.
-SystemCallErrorNumber=EPERM
-"""
+WATCHDOG_S = 30.0
+STORE = 64
+"""Descriptors that a service may leave with systemd: a limit, far above the number of addresses that anyone binds."""
 
 
 class _Site(NamedTuple):
@@ -60,7 +30,9 @@ class _Site(NamedTuple):
     name: str
     template: bool
     watchdog_s: float
-    descriptors: int
+    """0 for none."""
+    socket: bool
+    """Whether a unit of its own opens the sockets."""
 
     @property
     def unit(self) -> str:
@@ -78,27 +50,27 @@ class _Site(NamedTuple):
 
 
 def render(
-    plan: LaunchPlan, name: str, *, template: str = "no", watchdog: str = "off", descriptors: str = "0"
+    plan: LaunchPlan, name: str, *, template: str = "no", watchdog: str = "auto", socket: str = "yes"
 ) -> Mapping[str, str]:
     """Return NAME.service and NAME.socket, or as a template NAME@.service and NAME@.socket.
 
     An instance of a template is a site of its own: the same code and profile, with an environment file, a socket,
-    state and a user of its own. `watchdog` is how long the server may be silent, `descriptors` the size of its store.
+    state and a user of its own. `watchdog` is how long the server may be silent. With `socket=no` there is a service
+    alone: the server opens the sockets, and leaves them with systemd while it is started again.
     """
     if not name or not NAME.issuperset(name):
         raise _refusal(f"'{name}' cannot be the name of a unit", "Give --name letters, digits, '-', '_' and '.'.")
-    site = _Site(
-        name,
-        _told("template", template, Flag()),
-        _told("watchdog", watchdog, Duration()),
-        _told("descriptors", descriptors, Number()),
-    )
+    site = _Site(name, _told("template", template, Flag()), _watchdog(plan, watchdog), _told("socket", socket, Flag()))
+    if site.template and not site.socket:
+        raise _refusal("the instances of a template differ by their sockets", "Leave --with socket=no out.")
+    stem = f"{name}@" if site.template else name
     try:
-        service, socket = _service(plan, site), _socket(plan, site)
+        units = {f"{stem}.service": _service(plan, site)}
+        if site.socket:
+            units[f"{stem}.socket"] = _socket(plan, site)
     except ValueError as error:
         raise _refusal(f"a value of the plan {error}", "systemd has no way to write that.") from error
-    stem = f"{name}@" if site.template else name
-    return {f"{stem}.service": service, f"{stem}.socket": socket}
+    return units
 
 
 EXPORTER = Exporter("a service and a socket unit, sandboxed", "/etc/systemd/system", render)
@@ -115,6 +87,16 @@ def _told(name: str, text: str, kind: Kind[Any]) -> Any:
         raise _refusal(f"--with {name}={text} {error}", "") from error
 
 
+def _watchdog(plan: LaunchPlan, text: str) -> float:
+    if not plan.backend.notifies:
+        return 0.0
+    if text == "auto":
+        # The sign of life has to come within half of it, from a thread that any request may hold.
+        return max(WATCHDOG_S, 2 * (plan.options.request_timeout or 0.0))
+    found: float = _told("watchdog", text, Duration())
+    return found
+
+
 def _lines(key: str, *values: object) -> str:
     """Return a line for each value that there is."""
     return "".join(f"{key}={value}\n" for value in values if value not in (None, ""))
@@ -125,7 +107,7 @@ def _header(site: _Site) -> str:
     return f"""\
 # Written by `serve export systemd`; with --check it tells whether this still is what the profile says.
 # Changes of your own belong into drop-ins: `systemctl edit`.
-# To begin: systemctl daemon-reload && systemctl enable --now {unit}.socket {unit}.service
+# To begin: systemctl daemon-reload && systemctl enable --now {f"{unit}.socket " * site.socket}{unit}.service
 """
 
 
@@ -136,9 +118,7 @@ def _service(plan: LaunchPlan, site: _Site) -> str:
 {_header(site)}
 [Unit]
 Description={site.unit} on {plan.backend.name}
-# The sockets are systemd's: they stay open while the service restarts, and nobody is refused.
-Requires={site.unit}.socket
-After={site.unit}.socket network.target
+{_order(site)}\
 # It is started again for ever (see Restart): a database that is away comes back.
 StartLimitIntervalSec=0
 
@@ -152,7 +132,7 @@ ExecReload={python} reload {_doubled(systemd_word(start_words(plan)[0]))} --pid=
 # TERM goes to the main process alone, which lets its workers finish; what then is left is killed.
 KillMode=mixed
 {_grace(plan)}\
-# Not after a clean end: whoever stopped it meant it. A request to the socket starts it again.
+# Not after a clean end: whoever stopped it meant it.{" A request to the socket starts it again." * site.socket}
 Restart=on-failure
 RestartSec=2s
 
@@ -161,19 +141,60 @@ RestartSec=2s
 # Writable, and kept: /var/lib/{site.directory} ($STATE_DIRECTORY), for a database or uploads.
 StateDirectory={site.directory}
 StateDirectoryMode=0750
-# Writable, and gone when the service stops: /run/{site.runtime} ($RUNTIME_DIRECTORY), where `serve status` looks.
-RuntimeDirectory={site.runtime}
+{_runtime(plan, site)}\
 {_log_directories(plan)}\
 {_limits(plan)}\
 # Its messages are found with: journalctl -t {site.unit}
 SyslogIdentifier={site.unit}
 
-{SANDBOX}\
-{_homes(plan)}
+{sandbox(plan)}
 [Install]
 WantedBy=multi-user.target
-Also={site.unit}.socket
+{_lines("Also", f"{site.unit}.socket" if site.socket else None)}"""
+
+
+def _order(site: _Site) -> str:
+    if site.socket:
+        return f"""\
+# The sockets are systemd's: they stay open while the service restarts, and nobody is refused.
+Requires={site.unit}.socket
+After={site.unit}.socket network.target
 """
+    return "After=network.target\n"
+
+
+def _runtime(plan: LaunchPlan, site: _Site) -> str:
+    text = f"""\
+# Writable, and gone when the service stops: /run/{site.runtime} ($RUNTIME_DIRECTORY), where `serve status` looks.
+RuntimeDirectory={site.runtime}
+"""
+    if site.socket:
+        return text
+    return f"""\
+{text}\
+{_lines("RuntimeDirectory", *sorted({_directory(address, site) for address in plan.options.bind or ()} - {""}))}\
+# The sockets stay open with systemd, and their files in place, while the service restarts: nobody is refused.
+RuntimeDirectoryPreserve=restart
+FileDescriptorStoreMax={STORE}
+# systemd says so itself from 254 on.
+Environment=FDSTORE={STORE}
+"""
+
+
+def _directory(address: Address, site: _Site) -> str:
+    """Return which directory in /run an address needs that the server opens, under its own user and in its sandbox."""
+    if address.kind == "fd":
+        raise _refusal(f"{address} names no address", "Write addresses in bind, or leave --with socket=no out.")
+    if address.kind == "tcp":
+        if 0 < address.port < 1024:
+            raise _refusal(f"{address} is for root to open", "Leave --with socket=no out: the socket unit opens it.")
+        return ""
+    if address.abstract:
+        return ""
+    above, _, rest = address.path.removeprefix("/run/").partition("/")
+    if not rest or "/" in rest or above.startswith("/") or not NAME.issuperset(above):
+        raise _refusal(f"{address} cannot be opened in the sandbox", f"Bind unix:/run/{site.name}/{site.name}.sock.")
+    return "" if above == site.runtime else above
 
 
 def _doubled(word: str) -> str:
@@ -184,23 +205,18 @@ def _doubled(word: str) -> str:
 def _readiness(plan: LaunchPlan, site: _Site) -> str:
     text = "Type=exec\n"
     if plan.backend.notifies:
-        text = """\
-# `systemctl start` returns when the server has said READY=1; only its main process is believed.
+        believed = "only its main process" if plan.backend.notifies == "main" else "each of its processes"
+        text = f"""\
+# `systemctl start` returns when the server has said READY=1; {believed} is believed.
 Type=notify
-NotifyAccess=main
+NotifyAccess={plan.backend.notifies}
 # From the start to READY=1; an application that takes longer to import needs more.
 TimeoutStartSec=90s
 """
     if site.watchdog_s:
         text += f"""\
-# Without WATCHDOG=1 for so long the server counts as stuck, and is started anew.
+# A server in which no thread could take a request for so long counts as stuck, and is started anew.
 WatchdogSec={decimal(site.watchdog_s)}s
-"""
-    if site.descriptors:
-        text += f"""\
-# Descriptors that the server may leave with systemd while it restarts; before 254 systemd does not tell it so itself.
-FileDescriptorStoreMax={site.descriptors}
-Environment=FDSTORE={site.descriptors}
 """
     return text
 
@@ -271,13 +287,6 @@ def _limits(plan: LaunchPlan) -> str:
         text += "# max_connections, a file for each of them, and some more; otherwise it would be 1024.\n"
         text += f"LimitNOFILE={2 * connections + 1024}\n"
     return text
-
-
-def _homes(plan: LaunchPlan) -> str:
-    needed = (plan.command.argv[0], sys.base_prefix, plan.project.root, *(plan.options.python_path or ()))
-    if not any(path.startswith(("/home/", "/root/", "/run/user/")) for path in needed):
-        return "ProtectHome=yes\n"
-    return "# Project or interpreter are in a home: its user must let the service's user in.\nProtectHome=read-only\n"
 
 
 def _socket(plan: LaunchPlan, site: _Site) -> str:

@@ -1,0 +1,50 @@
+"""What a service is kept from. Facts: systemd 252, held by live tests."""
+
+import sys
+
+from ...plan import LaunchPlan
+
+LINES = """\
+# The sandbox. What a line costs an application is said where it costs something; loosen it in a drop-in.
+NoNewPrivileges=yes
+# No capability at all: ports below 1024 are opened by the socket unit.
+CapabilityBoundingSet=
+# The file system is read-only, but for what is named above and a /tmp of its own.
+ProtectSystem=strict
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateMounts=yes
+# Only processes of its own user are in /proc, and users but its own and root are `nobody`.
+ProtectProc=invisible
+PrivateUsers=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
+LockPersonality=yes
+# ctypes, numpy and gevent live with it; a JIT such as PyPy's does not.
+MemoryDenyWriteExecute=yes
+RemoveIPC=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# os.chown and os.nice raise PermissionError; without this line they would end the worker.
+SystemCallErrorNumber=EPERM
+"""
+
+
+def sandbox(plan: LaunchPlan) -> str:
+    return LINES + _homes(plan)
+
+
+def _homes(plan: LaunchPlan) -> str:
+    needed = (plan.command.argv[0], sys.base_prefix, plan.project.root, *(plan.options.python_path or ()))
+    if not any(path.startswith(("/home/", "/root/", "/run/user/")) for path in needed):
+        return "ProtectHome=yes\n"
+    return "# Project or interpreter are in a home: its user must let the service's user in.\nProtectHome=read-only\n"

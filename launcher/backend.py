@@ -82,6 +82,8 @@ class Backend(Record):
         """Return the rule for an option; for what we supply on every server, a rule that says so."""
         if option in self.rules:
             return self.rules[option]
+        if not OPTIONS[option].supplied:
+            return impossible("its backend is older than this option", harmless=lambda value: False)
         return Rule("supplied", lambda value, options: (), note=OPTIONS[option].supplied)
 
 

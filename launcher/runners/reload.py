@@ -15,6 +15,7 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any, NamedTuple
 
 from .. import instance
+from ..application import VARIABLE
 from ..systemd import tell
 
 PROVING, REPLACING, DONE = "proving", "replacing", "done"
@@ -49,6 +50,9 @@ class Verdict(NamedTuple):
 class Reload:
     """One reload, from the signal that asked for it to its end."""
 
+    verdict: Verdict | None
+    _environ: Mapping[str, str]
+
     def __init__(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
         """Begin to prove. `directory` has the record of the server; without one the application alone is loaded anew.
 
@@ -59,11 +63,14 @@ class Reload:
         # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
         stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code", environ=self._environ)
+        if directory is None and VARIABLE not in os.environ:
+            self.verdict = Verdict(True)  # a server that somebody started by hand, on an application of its own
+            return
         self._reader, self._process = _prove(directory)
 
     def _begin(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
         self.generation = generation
-        self.verdict: Verdict | None = None
+        self.verdict = None
         self._directory = directory
         self._environ = environ
         self._since = time.time()

@@ -19,7 +19,8 @@ from launcher.backend import Backend
 from launcher.commands.check import unknown_options
 from launcher.document import plain, plan_document
 from launcher.errors import LaunchError
-from launcher.options import OPTIONS
+from launcher.native import Refusal
+from launcher.options import OPTIONS, Options
 from launcher.plan import LaunchPlan, build
 from launcher.registry import BACKENDS
 from launcher.request import Request
@@ -192,3 +193,10 @@ def test_a_plan_does_not_depend_on_this_process(server: str, tmp_path: Path) -> 
         assert plan_document(build(Request(said, {}, str(root)), host(), registry())) == before
     finally:
         del os.environ["SERVE_WORKERS"]
+
+
+def test_a_backend_that_is_older_than_an_option_refuses_it() -> None:
+    backend: Backend = registry().load(BACKENDS, "gunicorn")
+    old = backend._replace(rules={name: rule for name, rule in backend.rules.items() if name != "drain_delay"})
+    with pytest.raises(Refusal, match="older than this option"):
+        old.rule("drain_delay").words(5.0, Options({}))

@@ -49,6 +49,7 @@ BACKEND = Backend(
         "request_timeout": impossible("it waits for the application as long as that takes"),
         "worker_timeout": impossible("nothing watches its only process"),
         "graceful_timeout": flag("--graceful-timeout"),
+        "drain_delay": impossible("it stops at once"),
         "keepalive": compute(_keepalive),
         "client_timeout": flag("--client-timeout"),
         "max_requests": impossible(NEVER_REPLACED),

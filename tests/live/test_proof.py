@@ -41,13 +41,15 @@ def running(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     command = [sys.executable, "-m", "launcher", "--profile", "prod", "--server", "waitress", "--bind", "127.0.0.1:0"]
     with subprocess.Popen([*command, "--threads", "2"], cwd=project, stderr=subprocess.DEVNULL) as server:
-        end = time.monotonic() + DEADLINE_S
-        while not (found := instance.find(os.environ, str(project), "prod")):
-            assert time.monotonic() < end
-            assert server.poll() is None
-            time.sleep(0.01)
-        yield found[0]
-        server.terminate()
+        try:
+            end = time.monotonic() + DEADLINE_S
+            while not (found := instance.find(os.environ, str(project), "prod")):
+                assert time.monotonic() < end
+                assert server.poll() is None
+                time.sleep(0.01)
+            yield found[0]
+        finally:
+            server.terminate()
 
 
 def verdict_on(running: Instance) -> Verdict:

@@ -108,6 +108,16 @@ class Life(Site):
         except (OSError, http.client.HTTPException):
             return False
 
+    def wedge(self) -> list[Client]:
+        """Keep every thread of every worker busy that began before now; return the connections that do."""
+        clients = []
+        now = time.time()
+        while self.answers():
+            client = Client(self.address)
+            client.get(f"/wedge?{now}")
+            clients.append(client)
+        return clients
+
 
 class Alone(Life):
     """The same without a socket unit."""

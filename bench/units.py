@@ -26,7 +26,7 @@ from .measure import table
 SERVERS = ("gunicorn", "uwsgi", "waitress", "wsgiref")
 WATCHDOG_S = 10
 PAGE = "/20"
-ROUNDS = 8
+ROUNDS = 5
 """So many answers for each client between two restarts."""
 
 

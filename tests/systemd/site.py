@@ -109,12 +109,11 @@ class Life(Site):
             return False
 
     def wedge(self) -> list[Client]:
-        """Keep every thread of every worker busy that began before now; return the connections that do."""
+        """Keep every thread of every worker busy; return the connections that do. Later workers are left alone."""
         clients = []
-        now = time.time()
         while self.answers():
             client = Client(self.address)
-            client.get(f"/wedge?{now}")
+            client.get(f"/wedge?{time.time()}")
             clients.append(client)
         return clients
 

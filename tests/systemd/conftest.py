@@ -6,27 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from .lab import PYTHON, SCRIPT, Lab, build_site
+from .lab import PYTHON, Lab, NoLab, boot, build_site, install_site
 
 
 @pytest.fixture(scope="session")
 def booted() -> Iterator[Lab]:
     """Boot a systemd for the session; skip where the machine lets nobody do that."""
-    process = subprocess.Popen(
-        ["bash", str(SCRIPT), "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    said = process.stdout.readline().split()
-    if said[:1] != ["READY"]:
-        reason = process.stderr.read().strip()
-        if process.wait() == 77:
-            pytest.skip(f"no systemd can be booted here: {reason}")
-        pytest.fail(reason)
-    yield Lab(int(said[1]))
-    process.stdin.close()
-    assert process.wait() == 0, process.stderr.read()
+    try:
+        with boot() as lab:
+            yield lab
+    except NoLab as reason:
+        pytest.skip(f"no systemd can be booted here: {reason}")
 
 
 @pytest.fixture(scope="session")
@@ -54,9 +44,5 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def lab(booted: Lab, site: Path) -> Lab:
     """Return the systemd with the project at /opt/polls: its environment in venv, its files in site."""
-    shutil.copytree(site, booted.path("/opt/polls"), symlinks=True, ignore=shutil.ignore_patterns("wheels"))
-    booted.run("chmod", "-R", "go+rX", "/opt/polls")
-    secret = booted.path("/etc/polls.env")
-    secret.touch(0o600)
-    secret.write_text(f"DJANGO_SECRET_KEY={'a-long-secret-of-the-tests-' * 3}\n")
+    install_site(booted, site)
     return booted

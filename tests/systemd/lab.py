@@ -4,7 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -12,6 +13,33 @@ SCRIPT = Path(__file__).with_name("lab.sh")
 DEADLINE_S = 120
 PYTHON = Path("/usr/bin/python3")
 """Not the tests' own, which may lie in a home that services cannot read."""
+
+
+class NoLab(Exception):
+    """This machine lets nobody boot a systemd: why."""
+
+
+@contextmanager
+def boot() -> Iterator["Lab"]:
+    """Boot a systemd, and end it. Raises NoLab."""
+    process = subprocess.Popen(
+        ["bash", str(SCRIPT), "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
+    said = process.stdout.readline().split()
+    if said[:1] != ["READY"]:
+        reason = process.stderr.read().strip()
+        if process.wait() == 77:
+            raise NoLab(reason)
+        raise AssertionError(reason)
+    try:
+        yield Lab(int(said[1]))
+    finally:
+        process.stdin.close()
+        status = process.wait()
+    assert status == 0, process.stderr.read()
 
 
 class Lab:
@@ -68,6 +96,15 @@ def build_site(directory: Path) -> None:
         ROOT / "examples" / "django_polls", site, ignore=shutil.ignore_patterns("*.sqlite3", "__pycache__", ".venv")
     )
     _run(python, str(site / "manage.py"), "migrate", "--settings=mysite.settings.prod", DJANGO_SECRET_KEY="x" * 50)
+
+
+def install_site(lab: Lab, directory: Path) -> None:
+    """Put what build_site made into a lab, at /opt/polls: its environment in venv, its files in site."""
+    shutil.copytree(directory, lab.path("/opt/polls"), symlinks=True, ignore=shutil.ignore_patterns("wheels"))
+    lab.run("chmod", "-R", "go+rX", "/opt/polls")
+    secret = lab.path("/etc/polls.env")
+    secret.touch(0o600)
+    secret.write_text(f"DJANGO_SECRET_KEY={'a-long-secret-of-the-tests-' * 3}\n")
 
 
 def _run(*words: str, **variables: str) -> None:

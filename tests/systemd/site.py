@@ -108,6 +108,15 @@ class Life(Site):
         except (OSError, http.client.HTTPException):
             return False
 
+    def wedge(self) -> list[Client]:
+        """Keep every thread of every worker busy; return the connections that do. Later workers are left alone."""
+        clients = []
+        while self.answers():
+            client = Client(self.address)
+            client.get(f"/wedge?{time.time()}")
+            clients.append(client)
+        return clients
+
 
 class Alone(Life):
     """The same without a socket unit."""

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import pytest
 
-from launcher.testing.client import Client
 from launcher.testing.serving import wait_for
 from tests.machine import SERVERS
 
@@ -68,7 +67,7 @@ def test_a_stuck_server_is_started_anew(lab: Lab) -> None:
         while time.monotonic() < began + 2 * WATCHDOG_S:
             assert all(site.answers() for site in sites)
         assert [site.shown("NRestarts") for site in sites] == ["0"] * len(sites)
-        held = [wedge(site) for site in sites]
+        held = [site.wedge() for site in sites]
         stuck = time.monotonic()
         back: dict[str, float] = {}
         while len(back) < len(sites):
@@ -80,14 +79,3 @@ def test_a_stuck_server_is_started_anew(lab: Lab) -> None:
         assert max(back.values()) < 2 * WATCHDOG_S, back
         for client in (client for clients in held for client in clients):
             client.close()
-
-
-def wedge(site: Life) -> list[Client]:
-    """Keep every thread of every worker busy that began before now; return the connections that do."""
-    clients = []
-    now = time.time()
-    while site.answers():
-        client = Client(site.address)
-        client.get(f"/wedge?{now}")
-        clients.append(client)
-    return clients

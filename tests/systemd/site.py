@@ -15,7 +15,6 @@ from .lab import ROOT, Lab
 
 PROGRAM = "/opt/polls/venv/bin/python"
 CLIENTS = 4
-SOON_S = 1.0
 
 
 class Site:
@@ -99,22 +98,26 @@ class Life(Site):
     def release(self, number: int) -> None:
         self.save(self.text.replace("RELEASE = 1", f"RELEASE = {number}"))
 
-    def answers(self) -> bool:
+    def answers(self, soon_s: float = 1.0) -> bool:
         """Return whether an answer comes soon."""
         try:
             with Client(self.address) as client:
                 client.get(self.page, "Connection: close")
-                return not client.silent_for(SOON_S) and client.answer().status == 200
+                return not client.silent_for(soon_s) and client.answer().status == 200
         except (OSError, http.client.HTTPException):
             return False
 
     def wedge(self) -> list[Client]:
         """Keep every thread of every worker busy; return the connections that do. Later workers are left alone."""
-        clients = []
-        while self.answers():
+        clients: list[Client] = []
+        unanswered = 0
+        # One that waits behind stuck threads says nothing of another worker's.
+        while len(clients) < 12 or unanswered < 3:
             client = Client(self.address)
-            client.get(f"/wedge?{time.time()}")
+            client.get(f"/wedge?{time.time()}", "Connection: close")
             clients.append(client)
+            if len(clients) >= 12:
+                unanswered = 0 if self.answers() else unanswered + 1
         return clients
 
 

@@ -194,13 +194,15 @@ def _running(said: Said, environ: Mapping[str, str]) -> tuple[str, list[Instance
 @cli.command(cls=_OptionCommand)
 @_takes("profile", "chdir")
 @_format("text", "json")
+@click.option("--all", "everything", is_flag=True, help="Of all projects and profiles.")
 @click.pass_obj
-def status(environ: Mapping[str, str], said: Said, form: str) -> int:
+def status(environ: Mapping[str, str], said: Said, form: str, everything: bool) -> int:
     """Show what runs with this profile: workers, their age and memory, the last reload."""
     from .commands.control import the_one
     from .commands.status import status_document, status_text
+    from .instance import find_all
 
-    profile, found = _running(said, environ)
+    profile, found = ("any", find_all(environ)) if everything else _running(said, environ)
     documents = [status_document(each) for each in found]
     if form == "json":
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))

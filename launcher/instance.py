@@ -59,7 +59,12 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
     if group is not None:
         os.chown(directory, -1, group)
         os.chmod(directory, 0o770)
-    write(os.path.join(directory, RECORD), {**facts, "pid": os.getpid(), "started": started(os.getpid())})
+    record = os.path.join(directory, RECORD)
+    write(record, {**facts, "pid": os.getpid(), "started": started(os.getpid())})
+    if group is not None:
+        # The proof of new code reads it, as the user whom the server becomes.
+        os.chown(record, -1, group)
+        os.chmod(record, 0o640)
     return directory
 
 
@@ -74,6 +79,13 @@ def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instanc
                     remove(directory)
             elif (instance.facts.get("project"), instance.facts.get("profile")) == (project, profile):
                 found.append(instance)
+    return sorted(found, key=lambda instance: instance.facts.get("since") or 0)
+
+
+def find_all(environ: Mapping[str, str]) -> list[Instance]:
+    """Return every server that runs and that this user may see, the oldest first."""
+    directories = [each for base in dict.fromkeys(_bases(environ)) for each in _directories(base, "serve")]
+    found = [instance for directory in directories if (instance := read(directory)) is not None]
     return sorted(found, key=lambda instance: instance.facts.get("since") or 0)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from .accounts import own_group
@@ -84,6 +85,9 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         notes += found
 
     workdir = settings["chdir"].value or draft.project.root
+    if not os.path.isdir(workdir):
+        message = f"there is no directory {workdir}"
+        errors.append(Finding("no-directory", message, "", settings["chdir"].origin, Exit.USAGE))
     project = draft.project._replace(root=workdir)
     search = Search(project, _search_path(settings, workdir), Reader(_search_path(settings, workdir)))
     names = [profile.name for profile in reversed(draft.chain)]

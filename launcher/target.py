@@ -137,7 +137,7 @@ def _what_exists(search: Search, module: str) -> str:
         if entry.removesuffix(".py").isidentifier()
         and (entry.endswith(".py") or os.path.isdir(os.path.join(directory, entry)))
     ]
-    return did_you_mean(name, [entry for entry in names if entry != "__pycache__"])
+    return did_you_mean(name, [entry for entry in names if entry not in ("__pycache__", "__init__")])
 
 
 def _by_convention(search: Search, profiles: Sequence[str]) -> Setting[str | None] | None:
@@ -202,10 +202,15 @@ def find_target(search: Search, app: Setting[Any], settings: Setting[str | None]
     where = Origin(Layer.PROJECT, search.shown(found.file) if found and found.file else settings.value)
     if django:
         return Target(DJANGO, where)
-    raise LaunchError(_nothing_named(settings.value, where))
+    raise LaunchError(_nothing_named(search, settings.value, where))
 
 
-def _nothing_named(settings: str, where: Origin) -> Finding:
+def _nothing_named(search: Search, settings: str, where: Origin) -> Finding:
+    found = search.reader.find(settings)
+    if found is not None and found.package_path is not None:
+        message = f"{settings} is a package, and settings are in its modules"
+        fix = f'Write settings = "{settings}.NAME" in the profile. {_what_exists(search, f"{settings}.")}'
+        return Finding("no-wsgi-application", message, fix, where, Exit.TARGET)
     message = f"settings module {settings} has no WSGI_APPLICATION"
     fix = 'Add WSGI_APPLICATION = "package.wsgi.application", or name the application: `serve package.module:app`.'
     return Finding("no-wsgi-application", message, fix, where, Exit.TARGET)
@@ -226,7 +231,7 @@ def _from_child(search: Search, settings: Setting[str | None]) -> Target:
     if answer["wsgi_application"] is None:
         if answer["defined"] or answer["django"]:
             return Target(DJANGO, where)
-        raise LaunchError(_nothing_named(module, where))
+        raise LaunchError(_nothing_named(search, module, where))
     return _checked(search, _read_spec(search, str(answer["wsgi_application"]), where))
 
 

@@ -99,7 +99,13 @@ def _always(options: Options) -> Words:
     )  # fmt: skip
 
 
+IN_WORKERS = ("trusted_proxies",)
+
 RULES = {
+    # uWSGI 2.0.30 tells X_Forwarded_For from X-Forwarded-For no more when the application is called.
+    "trusted_proxies": compute(lambda value, options: ()).but(
+        "a header that a trusted proxy passes on with underscores for hyphens counts too; nginx drops those"
+    ),
     "bind": compute(_bind),
     "protocol": compute(lambda value, options: ()),
     "socket_mode": flag("--chmod-socket", value=lambda value: f"{value:o}", joined=True),
@@ -178,5 +184,5 @@ BACKEND = Backend(
     },
     rules=RULES,
     # Its words are said once: the reload brings what a worker reads.
-    fixed=("server", "chdir", *RULES),
+    fixed=("server", "chdir", *(name for name in RULES if name not in IN_WORKERS)),
 )

@@ -25,7 +25,7 @@ def the_one(found: list[Instance], profile: str, pid: int | None) -> Instance:
     if not chosen:
         which = f"with pid {pid}" if pid is not None else "of this project"
         message = f"no server {which} runs with profile {profile}"
-        fix = "serve status --all lists what runs."
+        fix = "serve status --all shows what runs."
         raise LaunchError(Finding("not-running", message, fix, status=Exit.NOT_READY))
     pids = " and ".join(f"{each.pid} ({' '.join(each.facts['addresses'])})" for each in chosen)
     message = f"{len(chosen)} servers run with profile {profile}: {pids}"

@@ -102,9 +102,11 @@ def _one(plan: LaunchPlan, option: Mapping[str, Any], name: str) -> str:
         f"  {key} = {toml_value(entry['value'])} from {_origin_text(entry['origin'])}"
         for key, entry in option.get("entries", {}).items()
     ]
-    becomes = " ".join(option["words"]) or "no words of the server"
+    left_out = name in plan.left_out
+    becomes = " ".join(option["words"]) or ("nothing: it is left out" if left_out else "no words of the server")
     lines.append(f"  becomes   {becomes}")
-    lines.append(f"  {plan.backend.name:9s} {rule.how}{': ' + rule.note if rule.note else ''}")
+    how = "cannot honour this value" if left_out and rule.how != "impossible" else rule.how
+    lines.append(f"  {plan.backend.name:9s} {how}{': ' + rule.note if rule.note else ''}")
     if name == "workers" and plan.reckoned is not None:
         lines.append(f"  auto      {plan.reckoned.words}")
     ways = [f"{name} in a profile" if declared.anywhere else f"{name} in [tool.serve]", declared.flag]

@@ -13,10 +13,12 @@ from typing import Any, ClassVar
 
 from gunicorn import arbiter
 from gunicorn.app.base import BaseApplication
+from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
 from .. import instance
 from ..board import READY, Board
+from ..errors import Exit
 from ..systemd import SOCKETS_STAY, tell
 from .gthread import Worker
 from .gunicorn import parameters
@@ -29,9 +31,13 @@ from .gunicorn_watch import Watch
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
 LONGEST_PAUSE_S = 30.0
+LAST_PAUSE_S = 4.0
+"""At a start that no worker survives, nothing is tried after this one."""
 """Between two tries to have a worker become ready."""
 PRELOADING_S = 300
 """What systemd gives a main process that loads the application, and says nothing meanwhile."""
+NEVER = -1
+"""No exit status that a process can have."""
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
@@ -206,6 +212,16 @@ class Arbiter(arbiter.Arbiter):
 
     # Workers; the hooks call these
 
+    @property
+    def WORKER_BOOT_ERROR(self) -> int:  # type: ignore[override]  # gunicorn's is a constant
+        """Return the exit status of a worker that ends the server: once one has served, none does."""
+        return NEVER if self.ledger.served() else arbiter.Arbiter.WORKER_BOOT_ERROR
+
+    @property
+    def APP_LOAD_ERROR(self) -> int:  # type: ignore[override]  # likewise
+        """Return the other one."""
+        return NEVER if self.ledger.served() else arbiter.Arbiter.APP_LOAD_ERROR
+
     def give_place(self, worker: Worker) -> None:
         """Prepare a worker that is about to be forked."""
         taken = {each.place.row for each in self.WORKERS.values()}
@@ -222,6 +238,8 @@ class Arbiter(arbiter.Arbiter):
             return
         if self.renewal is not None and self.renewal.lose(worker):
             return
+        if not self.ledger.served() and self._pause >= LAST_PAUSE_S:
+            raise HaltServer("No worker becomes ready: each ended while it loaded the application", Exit.NOT_READY)
         self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE_S)
         self._spawn_at = time.monotonic() + self._pause
         self.log.error("Worker (pid:%s) ended before it was ready: the next try is in %.0f s", worker.pid, self._pause)

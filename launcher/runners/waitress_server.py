@@ -83,6 +83,13 @@ class Limits:
 class Task(WSGITask):  # type: ignore[misc]
     """An answer that says so if it is the last one on its connection."""
 
+    def execute(self) -> None:
+        try:
+            super().execute()
+        except (SystemExit, KeyboardInterrupt) as error:
+            # waitress 3.0.2 lets these pass by, and the client without an answer.
+            raise RuntimeError(f"the application raised {error!r}") from error
+
     def build_response_header(self) -> bytes:
         limits: Limits = self.channel.server.limits
         # Requests that were read already are answered even while we stop.

@@ -159,8 +159,10 @@ class Crew:
         if worker.generation > self.generation:
             self._refuse(f"a new {how}", now)
         elif worker.state == STARTING and not self._answers and status >= 0:
-            # It ended of its own accord, and has said why: another would say the same.
-            self._give_up(status, now)
+            # It ended of its own accord: another would do the same. With this status it has said why.
+            if status != Exit.TARGET:
+                self._say("error", f"{how}: giving up")
+            self._give_up(status or Exit.TARGET, now)
         else:
             self._mourn(worker, how, status, now)
         return self._done(now)

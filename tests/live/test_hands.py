@@ -22,6 +22,10 @@ import os
 from launcher.testing.application import app as kit
 
 def app(environ, start_response):
+    if environ["PATH_INFO"] == "/quit":
+        raise SystemExit(3)
+    if environ["PATH_INFO"] == "/die":
+        os._exit(3)
     if environ["PATH_INFO"] != "/":
         return kit(environ, start_response)
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -131,6 +135,26 @@ def test_a_stop_does_not_need_the_profile_to_be_whole(server: str, tmp_path: Pat
         assert "profiles/kit.toml" in site.serve("reload", status=4)
         site.serve("stop")
         assert serving.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("path", ["/quit", "/die"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_view_that_ends_its_process_does_not_end_the_server(server: str, path: str, tmp_path: Path) -> None:
+    with Site(tmp_path, server).serving as serving:
+        for _ in range(3):
+            try:
+                assert serving.request(path).status == 500
+            except ConnectionError:
+                pass  # the worker has gone, and the answer with it
+        wait_for(lambda: _answers(serving), "an answer")
+        assert serving.process.poll() is None
+
+
+def _answers(serving: Serving) -> bool:
+    try:
+        return serving.request("/").status == 200
+    except ConnectionError:
+        return False
 
 
 def test_of_two_servers_the_pid_says_which(tmp_path: Path) -> None:

@@ -50,6 +50,17 @@ def test_the_record_of_a_dead_process_is_removed(environ: dict[str, str]) -> Non
     assert not os.path.exists(directory)
 
 
+@pytest.mark.skipif(os.getuid() != 0, reason="only root can give a file to another group")
+def test_the_group_of_workers_may_read_the_record_and_write_beside_it(environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS, group=12345)
+    record = os.stat(os.path.join(directory, instance.RECORD))
+    assert (record.st_mode & 0o777, record.st_gid) == (0o640, 12345)
+    found = os.stat(directory)
+    assert (found.st_mode & 0o777, found.st_gid) == (0o770, 12345)
+    assert [each.directory for each in instance.find_all(environ)].count(directory) == 1
+    instance.remove(directory)
+
+
 def test_a_new_record_sweeps_those_of_the_dead_away(environ: dict[str, str], tmp_path: Path) -> None:
     instance.remove(instance.create(environ, FACTS))
     dead = tmp_path / f"serve-{os.getuid()}" / f"serve-00000000-{2**22 + 1}"

@@ -63,11 +63,18 @@ def _ask(
 ) -> dict[str, Any]:
     read_end, write_end = os.pipe()
     command = [sys.executable, "-P", "-m", "launcher.runners.probe", question, "--result-fd", str(write_end)]
-    with subprocess.Popen(
-        command, cwd=cwd, env=dict(environ), pass_fds=[write_end], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, **(rights or {}),
-    ) as child:  # fmt: skip
+    try:
+        child = subprocess.Popen(
+            command, cwd=cwd, env=dict(environ), pass_fds=[write_end], stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **(rights or {}),
+        )  # fmt: skip
+    except OSError as error:
+        os.close(read_end)
+        who = f" as user {rights['user']}" if rights else ""
+        return {"ok": False, "message": f"{sys.executable} cannot be run{who} in {cwd}: {error.strerror}"}
+    finally:
         os.close(write_end)
+    with child:
         try:
             with os.fdopen(read_end, "rb") as answers:
                 said, _ = child.communicate(timeout=DEADLINE_S)

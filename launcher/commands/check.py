@@ -77,6 +77,21 @@ def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, regist
     return found
 
 
+def certificate_is_one(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """A certificate and its key belong together; gunicorn 27.0.1 starts with any files, and answers nobody."""
+    cert, key = plan.options.tls_cert, plan.options.tls_key
+    if not cert or not all(os.access(path, os.R_OK) for path in (cert, key) if path):
+        return []  # said already
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
+    except (OSError, ValueError) as error:
+        message = f"tls_cert: {cert} and its key cannot be used: {getattr(error, 'strerror', None) or error}"
+        return [Finding("bad-certificate", message, "", plan.settings["tls_cert"].origin, Exit.PROFILE)]
+    return []
+
+
 def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
     """A process's name needs a package of its own."""
     if plan.options.process_name is None or registry.version("setproctitle"):
@@ -88,8 +103,9 @@ def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, r
 
 
 def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
-    """Load the application in a child process, with guard and middleware, as a worker would."""
-    answer = load_application(plan.command.environment(environ), plan.command.cwd)
+    """Load the application in a child process, with guard and middleware, as a worker would and as its user."""
+    command, options = plan.command, plan.options
+    answer = load_application(command.environment(environ), command.cwd, options.user, options.group)
     if answer.get("ok"):
         return []
     # The loader's message has places and remedies of its own.
@@ -100,6 +116,7 @@ def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, 
 
 CHECKS: tuple[Check, ...] = (
     files_exist,
+    certificate_is_one,
     addresses_can_be_bound,
     title_can_be_set,
     application_loads,

@@ -98,6 +98,8 @@ def test_reload_changes_what_the_profile_says(preload: bool, tmp_path: Path) -> 
         assert "workers = 3" in site.reload()
         assert len(site.ready()) == 3
         assert b"red" in site.request("/").body
+        # The old ones still tell that they exit.
+        wait_for(lambda: len(status(site)["workers"]) == 3, "the old workers to be gone")
         said = site.output
         site.profile(workers=1)
         site.reload()

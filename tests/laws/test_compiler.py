@@ -10,7 +10,7 @@ from unittest import mock
 
 import click
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from launcher import cli
@@ -105,7 +105,7 @@ def compile_or_findings(
         return error
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     profile=profiles,
     said=st.dictionaries(
@@ -126,7 +126,7 @@ def test_anything_compiles_or_is_refused(
             assert not any(name.startswith("SERVE_") for name in document["command"]["env_set"])
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=400)
+@settings(max_examples=400)
 @given(
     entry=st.tuples(
         st.sampled_from(list(OPTIONS)),
@@ -146,7 +146,7 @@ def test_any_value_of_one_option_compiles_or_is_refused(entry: tuple[str, Any], 
             assert json.loads(json.dumps(plain(plan_document(result))))
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.binary(max_size=80) | st.text(string.printable, max_size=80).map(str.encode))
 def test_any_file_is_a_profile_or_refused(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as directory:

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -59,7 +58,9 @@ def post_fork(server: "Arbiter", worker: "Worker") -> None:
 
     Its `initgroups` leaves the worker in group 0; without, it is in no supplementary group.
     """
-    _heed_early_signals(server)
+    for number in server.STOP:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, server.STOP)
     worker.place.enter()
     given = parameters()
     if (umask := given.get("umask")) is not None:
@@ -70,20 +71,6 @@ def post_fork(server: "Arbiter", worker: "Worker") -> None:
         account = pwd.getpwnam(name)
         os.initgroups(name, server.cfg.gid or account.pw_gid)
         os.environ.update(HOME=account.pw_dir, USER=name, LOGNAME=name)
-
-
-def _heed_early_signals(server: "Arbiter") -> None:
-    """Let a worker end that is told to before gunicorn 27.0.1 has made it ready for that.
-
-    The signal would go to the worker's copy of the main process's queue, and the stop take until the
-    graceful timeout.
-    """
-    to_stop = signal.SIGTERM, signal.SIGQUIT, signal.SIGINT
-    for number in to_stop:
-        signal.signal(number, signal.SIG_DFL)
-    while not server.SIG_QUEUE.empty():
-        if server.SIG_QUEUE.get() in to_stop:
-            sys.exit(0)
 
 
 def child_exit(server: "Arbiter", worker: "Worker") -> None:

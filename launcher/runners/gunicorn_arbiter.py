@@ -38,7 +38,6 @@ PRELOADING_S = 300
 """What systemd gives a main process that loads the application, and says nothing meanwhile."""
 NEVER = -1
 """No exit status that a process can have."""
-STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
 
 class Interrupted(SystemExit):
@@ -48,6 +47,7 @@ class Interrupted(SystemExit):
 class Arbiter(arbiter.Arbiter):
     """Counts the workers that are not about to be replaced; when enough of these are ready, the others may go."""
 
+    STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
     WORKERS: ClassVar[dict[int, Worker]]  # type: ignore[assignment]  # the class is a setting
     log: Logger
 
@@ -143,7 +143,7 @@ class Arbiter(arbiter.Arbiter):
         if self.stopping and sig == signal.SIGTERM:
             sig = signal.SIGINT  # told twice: `stop` looks for this one
         super().signal(sig, frame)
-        if self._loading and sig in STOP:
+        if self._loading and sig in self.STOP:
             self._loading = False
             raise Interrupted  # for the loop, which finds the signal, to come
 
@@ -209,6 +209,15 @@ class Arbiter(arbiter.Arbiter):
         if not worker.told:
             worker.told = True
             self.kill_worker(worker.pid, signal.SIGTERM)
+
+    def spawn_worker(self) -> int:
+        # A worker that still has this process's handlers would lose a signal; `post_fork` lets it in.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, self.STOP)
+        try:
+            pid: int = super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        return pid
 
     # Workers; the hooks call these
 

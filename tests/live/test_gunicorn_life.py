@@ -13,7 +13,7 @@ import pytest
 
 from launcher.testing.client import Client
 from launcher.testing.hold import held
-from launcher.testing.serving import session_members, wait_for
+from launcher.testing.serving import Serving, session_members, wait_for
 from tests.live.gunicorn_site import BROKEN, Crowd, Site, application, notify_socket
 
 pytestmark = pytest.mark.live
@@ -236,6 +236,18 @@ def test_told_twice_it_goes_at_once(second: int, tmp_path: Path) -> None:
         site.signal(second)
         assert site.wait() == 0
         client.close()
+
+
+def test_workers_that_are_being_forked_hear_of_a_stop(tmp_path: Path) -> None:
+    """Each takes half a second for the way from the fork to its own signal handlers."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\nos.register_at_fork(after_in_child=lambda: time.sleep(0.5))\n"
+    )
+    options = {"server": "gunicorn", "app": KIT, "bind": ["127.0.0.1:0"], "workers": 4, "graceful_timeout": "600s"}
+    with Serving(tmp_path, options, environ={"PYTHONPATH": str(tmp_path)}) as site:
+        wait_for(lambda: len(site.tree()) == 5, "the forks")
+        site.signal(signal.SIGTERM)
+        assert site.wait() == 0
 
 
 def test_drain_delay_serves_on_for_so_long(tmp_path: Path) -> None:

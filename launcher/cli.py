@@ -26,6 +26,7 @@ GROUPS = {
     "recycling": "When workers are replaced",
     "process": "The process",
     "tls": "TLS",
+    "development": "Development",
     "requests": "Proxies and limits",
     "logs": "Logs",
 }

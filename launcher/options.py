@@ -84,6 +84,7 @@ class Option(Generic[T]):
 
 IN_WORKERS = "a WSGI layer of ours in each worker"
 BEFORE = "set before the server starts"
+PARENT = "the development loop, which is the server's parent"
 
 
 class Options:
@@ -272,6 +273,45 @@ class Options:
     tls_client_cert = Option(
         Choice("required", "optional"), "Whether clients must show a certificate; needs tls_ca.",
         group="tls",
+    )  # fmt: skip
+
+    # Development
+
+    reload = Option(
+        Flag(), "Run the code that is on disk: a saved file starts the application anew, and nobody is refused.",
+        group="development", default=False, supplied=PARENT,
+    )  # fmt: skip
+    watch = Option(
+        ListOf(Text("GLOB")), "More files whose edits start the application anew, relative to the project.",
+        group="development", default=(), supplied=PARENT,
+    )  # fmt: skip
+    warm_start = Option(
+        Flag(), "Fork what starts anew from a process that has imported what is not the project's.",
+        group="development", default=True, supplied=PARENT,
+    )  # fmt: skip
+    live = Option(
+        Flag(), "Let the browser load its page anew when something that made it was edited.",
+        group="development", default=False, supplied=IN_WORKERS,
+    )  # fmt: skip
+    static_files = Option(
+        Flag(), "Serve what django.contrib.staticfiles finds, as runserver does.",
+        group="development", default=False, supplied=IN_WORKERS,
+    )  # fmt: skip
+    checks = Option(
+        Flag(), "Report Django's system checks and unapplied migrations once the first answer is possible.",
+        group="development", default=False, supplied=PARENT,
+    )  # fmt: skip
+    development_warnings = Option(
+        Flag(), "Show Python's deprecation and resource warnings where the project's own code causes them.",
+        group="development", default=False, supplied=IN_WORKERS,
+    )  # fmt: skip
+    https = Option(
+        Flag(), "Speak HTTPS with a certificate for localhost that is made on the spot.",
+        group="development", default=False, supplied=BEFORE,
+    )  # fmt: skip
+    open = Option(
+        Flag(), "Open the browser once the server is ready.",
+        group="development", default=False, supplied=PARENT,
     )  # fmt: skip
 
     # Proxies and limits

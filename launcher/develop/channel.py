@@ -1,0 +1,91 @@
+"""What the development loop and its workers tell each other, by files in a directory that is theirs alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+VARIABLE = "LAUNCHER_DEVELOP"
+"""Environment variable of workers that names the directory; absent where nobody develops."""
+
+LEARNT = "learnt.json"
+"""From a worker that has loaded the application: what it consists of (launcher.develop.learn)."""
+FAILURE = "failure.json"
+"""From a worker that could not: `message`, `trace`, `files`."""
+CHANGES = "changes"
+"""From the loop: a line for each changed file that is read afresh without a restart."""
+
+
+class Channel:
+    """One directory."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.changes = os.path.join(directory, CHANGES)
+
+    @classmethod
+    def of(cls, environ: Mapping[str, str]) -> Channel | None:
+        directory = environ.get(VARIABLE)
+        return cls(directory) if directory else None
+
+    # From workers
+
+    def tell(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Write `LEARNT` or `FAILURE`; whoever reads it finds all or nothing."""
+        path = os.path.join(self.directory, name)
+        scratch = f"{path}.{os.getpid()}"
+        with open(scratch, "w", encoding="utf-8", errors="surrogateescape") as file:
+            json.dump(facts, file)
+        os.replace(scratch, path)
+
+    def hear(self, name: str) -> dict[str, Any]:
+        """Return what was told last; nothing where nothing was."""
+        try:
+            with open(os.path.join(self.directory, name), encoding="utf-8", errors="surrogateescape") as file:
+                facts: dict[str, Any] = json.load(file)
+        except (OSError, ValueError):
+            return {}
+        return facts
+
+    def forget(self, name: str) -> None:
+        try:
+            os.unlink(os.path.join(self.directory, name))
+        except FileNotFoundError:
+            pass
+
+    # From the loop
+
+    def changed(self, paths: Sequence[str]) -> None:
+        """Note files that changed and are read afresh."""
+        text = "".join(f"{json.dumps(path)}\n" for path in paths)
+        with open(self.changes, "a", encoding="utf-8") as file:
+            file.write(text)
+
+
+class Changes:
+    """A worker's view of `CHANGES`; a look costs one system call where there is nothing new."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._path = channel.changes
+        self._seen = self._size()
+
+    def _size(self) -> int:
+        try:
+            return os.stat(self._path).st_size
+        except FileNotFoundError:
+            return 0
+
+    def news(self) -> list[str]:
+        """Return the files that changed since the last look."""
+        size = self._size()
+        if size == self._seen:
+            return []
+        with open(self._path, encoding="utf-8") as file:
+            file.seek(self._seen)
+            text = file.read()
+        self._seen += len(text.encode())
+        return [json.loads(line) for line in text.splitlines()]

@@ -22,6 +22,9 @@ T = TypeVar("T")
 VARIABLE = "LAUNCHER_APPLICATION"
 """Environment variable that holds the `Spec` as a JSON object."""
 
+DEVELOP = "LAUNCHER_DEVELOP"
+"""Environment variable that names the channel to the development loop (launcher.develop.channel)."""
+
 # Source: inspect.CO_VARARGS and inspect.CO_COROUTINE; inspect itself is slow to import.
 CO_VARARGS = 0x04
 CO_COROUTINE = 0x80
@@ -97,6 +100,11 @@ def load(environ: MutableMapping[str, str]) -> WSGIApplication:
     refresh(environ)
     spec = read_spec(environ)
     prepare(spec, environ)
+    if DEVELOP in environ:
+        from .develop.channel import Channel
+        from .develop.worker import develop
+
+        return develop(spec, Channel(environ[DEVELOP]))
     return wrap(load_target(spec), spec)
 
 

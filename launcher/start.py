@@ -46,7 +46,12 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
 
     try:
         request = request_of(said, environ)
-        run(compile_plan(request), request)
+        plan = compile_plan(request)
+        if plan.options.reload:
+            from .commands.develop import develop
+
+            return develop(plan, request, compile_plan)
+        run(plan, request)
     except LaunchError as error:
         return report(error)
     except KeyboardInterrupt:

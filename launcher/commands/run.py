@@ -30,12 +30,10 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
     command = plan.command
     addresses: Sequence[Address] = plan.options.bind or ()
     passing = plan.backend.descriptor is not None or not plan.options.reuse_port
-    env = command.environment(environ)
-    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
-        env.pop(name, None)
+    env = server_environment(command, environ)
     if passing:
-        count, addresses = _open(plan)
-        command = _hand_over(plan, command, env, count)
+        count, addresses = open_sockets(plan)
+        command = hand_over(plan, command, env, count)
         paths = [address.path for address in _unix_files(plan.options)]
         if "NOTIFY_SOCKET" in environ and _sockets_stay(plan, addresses, environ):
             env["LAUNCHER_SOCKETS_STAY"] = "1"
@@ -43,7 +41,9 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
             env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
     for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):
         print(f"serve: {line}", file=sys.stderr)
-    _record(plan, request, addresses, env)
+    env.pop(instance.VARIABLE, None)
+    if directory := make_record(plan, request, addresses, env):
+        env[instance.VARIABLE] = directory
     sys.stderr.flush()
     try:
         os.chdir(command.cwd)
@@ -53,9 +53,16 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
         raise LaunchError(Finding("cannot-start", message, status=Exit.SERVER)) from error
 
 
-def _record(plan: LaunchPlan, request: Request, addresses: Sequence[Address], env: dict[str, str]) -> None:
+def server_environment(command: NativeCommand, environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of the server, without what was said to us of sockets."""
+    env = command.environment(environ)
+    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
+        env.pop(name, None)
+    return env
+
+
+def make_record(plan: LaunchPlan, request: Request, addresses: Sequence[Address], env: Mapping[str, str]) -> str | None:
     """Make the record by which status, reload and stop find the server; without one it runs all the same."""
-    env.pop(instance.VARIABLE, None)
     facts = {
         **plan_facts(plan),
         "addresses": [str(address) for address in addresses],
@@ -64,16 +71,17 @@ def _record(plan: LaunchPlan, request: Request, addresses: Sequence[Address], en
     }
     group = group_id(plan.options.group) if plan.options.group and os.getuid() == 0 else None
     try:
-        env[instance.VARIABLE] = instance.create(request.environ, facts, group)
+        return instance.create(request.environ, facts, group)
     except OSError as error:
         print(f"serve: status, reload and stop will not find this server: {error}", file=sys.stderr)
+        return None
 
 
 def _unix_files(options: Options) -> list[Address]:
     return [address for address in options.bind or () if address.kind == "unix" and not address.abstract]
 
 
-def _open(plan: LaunchPlan) -> tuple[int, list[Address]]:
+def open_sockets(plan: LaunchPlan) -> tuple[int, list[Address]]:
     """Open every address as descriptors 3, 4, ...; return how many, and what they are bound to."""
     options = plan.options
     origin = plan.settings["bind"].origin
@@ -132,7 +140,7 @@ def _sockets_stay(plan: LaunchPlan, addresses: Sequence[Address], environ: Mappi
         return False
 
 
-def _hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], count: int) -> NativeCommand:
+def hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], count: int) -> NativeCommand:
     """Put descriptors in the place of addresses: as words, or by systemd's variables."""
     words = plan.backend.descriptor
     if words is None:

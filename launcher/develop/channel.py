@@ -6,16 +6,21 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
+from ..application import DEVELOP
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-VARIABLE = "LAUNCHER_DEVELOP"
-"""Environment variable of workers that names the directory; absent where nobody develops."""
+VARIABLE = DEVELOP
 
 LEARNT = "learnt.json"
-"""From a worker that has loaded the application: what it consists of (launcher.develop.learn)."""
+"""From a worker that has loaded the application: what it consists of (launcher.develop.worker)."""
 FAILURE = "failure.json"
 """From a worker that could not: `message`, `trace`, `files`."""
+STALE = "stale.json"
+"""From a worker that was started warm and must not be: `reason`."""
+TEMPLATE = "template.json"
+"""Between the loop and the process that warm starts are forked from: what it is to import, and what it holds."""
 CHANGES = "changes"
 """From the loop: a line for each changed file that is read afresh without a restart."""
 
@@ -39,7 +44,7 @@ class Channel:
         path = os.path.join(self.directory, name)
         scratch = f"{path}.{os.getpid()}"
         with open(scratch, "w", encoding="utf-8", errors="surrogateescape") as file:
-            json.dump(facts, file)
+            file.write(json.dumps(facts))
         os.replace(scratch, path)
 
     def hear(self, name: str) -> dict[str, Any]:

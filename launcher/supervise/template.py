@@ -25,8 +25,7 @@ class Template(Generic[T]):
 
     def __init__(self, supervisor: "Supervisor[T]", post: Post, orders: "Orders[T]") -> None:
         """Fork it. Raises OSError."""
-        if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-            raise OSError(ctypes.get_errno(), "cannot become a subreaper")
+        become_subreaper()
         self.generation = post.generation
         self.awaited: list[int] = []
         """The workers that are to come of it."""
@@ -66,6 +65,12 @@ class Template(Generic[T]):
 
     def close(self) -> None:
         self._channel.close()
+
+
+def become_subreaper() -> None:
+    """Become the parent of a process whose own parent ends: prctl(2). Raises OSError."""
+    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
+        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
 def serve_forks(channel: socket.socket, post: Post, supervisor: "Supervisor[T]", orders: "Orders[T]") -> NoReturn:

@@ -1,0 +1,103 @@
+"""`serve` in development: open the sockets, and stay as the parent of whatever serves the code that is on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+
+from .. import instance
+from ..address import Address
+from ..develop.channel import VARIABLE, Channel
+from ..develop.files import Interest
+from ..develop.loop import Loop, Terms
+from ..develop.news import News
+from ..develop.stock import Order
+from ..lean import TYPE_CHECKING
+from ..plan import LaunchPlan
+from ..sockets import FIRST_DESCRIPTOR
+from ..systemd import SOCKETS_STAY
+from .run import hand_over, make_record, open_sockets, server_environment, start_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ..request import Request
+
+BROKEN = "launcher.develop.broken:application"
+
+
+def develop(plan: LaunchPlan, request: Request, compile_plan: Callable[[Request], LaunchPlan]) -> int:
+    """Serve until told to stop. Raises LaunchError where an address cannot be had."""
+    count, addresses = open_sockets(plan)
+    descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count)
+    terminal = sys.stderr.isatty()
+    for line in start_lines(plan, addresses, terminal=terminal):
+        print(f"serve: {line}", file=sys.stderr)
+    sys.stderr.flush()
+    record = make_record(plan, request, addresses, server_environment(plan.command, request.environ))
+    directory = record or tempfile.mkdtemp(prefix="serve-")
+    channel = Channel(directory)
+    fixed = plan.options.bind
+    news = News(record, colour=terminal and not request.environ.get("NO_COLOR"))
+
+    def replan() -> Terms:
+        new = compile_plan(request)
+        if new.options.bind != fixed:
+            news.say("bind changed: that takes a restart of serve")
+        return terms_of(new, request, channel, addresses)
+
+    try:
+        return Loop(terms_of(plan, request, channel, addresses), channel, descriptors, replan, news).run()
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        for address in plan.options.bind or ():
+            if address.kind == "unix" and not address.abstract:
+                _unlink(address.path)
+
+
+def terms_of(plan: LaunchPlan, request: Request, channel: Channel, addresses: Sequence[Address]) -> Terms:
+    """Return what the loop is to know of a plan."""
+    options = plan.options
+    env = server_environment(plan.command, request.environ)
+    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", instance.VARIABLE):
+        env.pop(name, None)
+    # What waits in the backlog is for the next server: it has newer code.
+    env |= {VARIABLE: channel.directory, SOCKETS_STAY: "1"}
+    command = hand_over(plan, plan.command, env, len(addresses))
+    order = Order(command.argv, env, command.cwd)
+    env_files = [os.path.join(plan.project.root, path) for path in options.env_file or ()]
+    pyproject = os.path.join(plan.project.root, "pyproject.toml")
+    files = [*(profile.path for profile in plan.profiles), *env_files, pyproject]
+    url = next((address.url for address in addresses if address.url), "") if options.open else ""
+    return Terms(
+        order=order,
+        broken=order._replace(argv=_page(plan, len(addresses))) if options.protocol in (None, "http") else None,
+        interest=Interest(command.cwd, tuple(options.watch or ()), tuple(map(os.path.abspath, files))),
+        warm=bool(options.warm_start),
+        checks=_checks(order, channel) if options.checks and plan.settings_module else None,
+        graceful_s=options.graceful_timeout or 0.0,
+        url=f"http{'s' if options.tls_cert else ''}://{url}" if url else "",
+    )
+
+
+def _page(plan: LaunchPlan, count: int) -> tuple[str, ...]:
+    """Return the command of the server that says what is wrong: there is always wsgiref."""
+    words = [word for fd in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count) for word in ("--fd", str(fd))]
+    for flag, path in (("--tls-cert", plan.options.tls_cert), ("--tls-key", plan.options.tls_key)):
+        words += [flag, path] if path else []
+    words += ["--graceful-timeout", "0", "--log-level", "warning"]
+    return (sys.executable, "-P", "-m", "launcher.runners.wsgiref", *words, BROKEN)
+
+
+def _checks(order: Order, channel: Channel) -> Order:
+    words = ("-P", "-m", "launcher.develop.checks", os.path.join(channel.directory, "checks"))
+    return order._replace(argv=(sys.executable, *words))
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        pass

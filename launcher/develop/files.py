@@ -1,0 +1,125 @@
+"""Which files make the application what it is."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+NEVER = frozenset(
+    (
+        "__pycache__", "node_modules", ".git", ".hg", ".svn", ".tox", ".nox", ".idea", ".vscode",
+        ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
+    )
+)  # fmt: skip
+"""Directories that nobody imports from."""
+MODULES = (".py", ".so")
+LIBRARY = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "")
+OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
+INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+
+
+def is_installed(path: str) -> bool:
+    """Whether a file or directory is the standard library's or somebody's package, rather than the project's."""
+    if not path:
+        return False
+    path = os.path.join(path, "")
+    return path.startswith((LIBRARY, OURS)) or any(part in path for part in INSTALLED) or ".zip" in path
+
+
+class Sorted(NamedTuple):
+    """What changed, by what is to be done about it."""
+
+    plan: list[str]
+    """The profile or what it names: the plan is made anew."""
+    restart: list[str]
+    afresh: list[str]
+    """What the framework reads again by itself, or by being told."""
+
+
+class Interest(NamedTuple):
+    """What is watched for."""
+
+    root: str
+    globs: tuple[str, ...] = ()
+    plan: tuple[str, ...] = ()
+    """Files that the plan is made of."""
+    loaded: frozenset[str] = frozenset()
+    """Files of the modules that are not installed, wherever they lie."""
+    afresh: tuple[str, ...] = ()
+    """Directories of templates, static files and translations."""
+    outside: tuple[str, ...] = ()
+    """Directories that are watched besides the root."""
+
+    def sort(self, paths: Iterable[str], watched: frozenset[str]) -> Sorted:
+        """Tell what is to be done about changes; `watched` are the directories that there are."""
+        found = Sorted([], [], [])
+        for path in sorted(set(paths)):
+            name = os.path.basename(path)
+            if path in self.plan:
+                found.plan.append(path)
+            elif path in self.loaded or path in watched or self._asked_for(path):
+                found.restart.append(path)
+            elif name.startswith((".", "#")) or name.endswith("~"):
+                continue  # an editor's own
+            elif any(path.startswith(os.path.join(directory, "")) for directory in self.afresh):
+                found.afresh.append(path)
+            elif name.endswith(MODULES):
+                found.restart.append(path)
+        return found
+
+    def _asked_for(self, path: str) -> bool:
+        relative = os.path.relpath(path, self.root)
+        return any(fnmatch.fnmatch(relative, glob) or fnmatch.fnmatch(path, glob) for glob in self.globs)
+
+    def directories(self) -> frozenset[str]:
+        """Return the directories to watch, each for what lies in it directly."""
+        found: set[str] = set()
+        ignored = ignored_by_git(self.root)
+        for root in (self.root, *self.outside, *self.afresh):
+            if os.path.isdir(root):
+                found.update(_below(root, ignored))
+        for path in (*self.plan, *self.loaded):
+            found.add(os.path.dirname(path))
+        for glob in self.globs:
+            start = os.path.join(self.root, _fixed_part(glob))
+            if os.path.isdir(start):
+                found.update(_below(start, frozenset()))
+        return frozenset(directory for directory in found if os.path.isdir(directory))
+
+
+def _fixed_part(glob: str) -> str:
+    """Return the directory that all files of a glob lie below."""
+    fixed = glob
+    while any(sign in fixed for sign in "*?["):
+        fixed = os.path.dirname(fixed)
+    return fixed if fixed != glob else os.path.dirname(glob)
+
+
+def _below(root: str, ignored: frozenset[str]) -> Iterator[str]:
+    """Yield a directory and those below it, but for what nobody edits: environments, caches, what git ignores."""
+    yield root
+    try:
+        with os.scandir(root) as entries:
+            found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in NEVER]
+    except OSError:
+        return
+    for path in found:
+        if path not in ignored and not os.path.exists(os.path.join(path, "pyvenv.cfg")):
+            yield from _below(path, ignored)
+
+
+def ignored_by_git(root: str) -> frozenset[str]:
+    """Return the directories that git ignores; none where there is no git."""
+    words = ["git", "-C", root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"]
+    try:
+        answer = subprocess.run(words, capture_output=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return frozenset()
+    names = answer.decode(sys.getfilesystemencoding(), "surrogateescape").split("\0")
+    return frozenset(os.path.join(root, name.rstrip("/")) for name in names if name.endswith("/"))

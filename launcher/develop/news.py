@@ -1,0 +1,67 @@
+"""What the development loop says: to the terminal, and in the record that `serve status` and `serve reload` read."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from .. import instance
+from ..board import Board
+
+if TYPE_CHECKING:
+    from ..errors import LaunchError
+
+
+class News:
+    """One loop's words."""
+
+    def __init__(self, directory: str | None, *, colour: bool) -> None:
+        """`directory` has the record of this server, if there is one."""
+        self.colour = colour
+        self._directory = directory
+        self._board = Board.of(directory)
+        self._generation = 0
+        self._asked: float | None = None
+        """When a reload was asked for that has not ended."""
+
+    def say(self, text: str) -> None:
+        """Write lines to standard error."""
+        sys.stderr.write("".join(f"serve: {line}\n" for line in text.splitlines()[:1]))
+        sys.stderr.write("".join(f"{line}\n" for line in text.splitlines()[1:]))
+        sys.stderr.flush()
+
+    def refuse(self, error: LaunchError) -> None:
+        """Say why a plan cannot be made."""
+        for finding in error.findings:
+            self.say(str(finding))
+        self.reload_ends(str(error.findings[0]))
+
+    def server_begins(self, pid: int) -> None:
+        self._generation += 1
+        self._board.enter(0, pid, self._generation)
+
+    def server_ready(self, pid: int) -> None:
+        self._board.ready(0)
+
+    def reload_begins(self) -> None:
+        self._asked = time.time()
+        self._record("proving", None, "")
+
+    def reload_ends(self, reason: str) -> None:
+        """Note how a reload ended that was asked for: well, or for a reason."""
+        if self._asked is not None:
+            self._record("done", not reason, reason)
+            self._asked = None
+
+    def _record(self, phase: str, ok: bool | None, reason: str) -> None:
+        if self._directory is None:
+            return
+        path = os.path.join(self._directory, instance.RELOAD)
+        before = instance.load(path)
+        number = (before.get("number") or 0) + (ok is None)
+        values: dict[str, Any] = {"number": number, "phase": phase, "ok": ok, "reason": reason}
+        until = None if ok is None else time.time()
+        values |= {"generation": self._generation, "since": self._asked, "until": until}
+        instance.write(path, values)

@@ -1,0 +1,130 @@
+"""Notices that files change: by watchfiles, or by looking where there are no events or no watchfiles."""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+STEP_MS = 5
+IDLE_STEP_MS = 25
+"""watchfiles 1.x looks every so many milliseconds for what the kernel has reported, and once more whether that was
+all. Looking often costs a percent of a processor: only while somebody edits."""
+IDLE_AFTER_MS = 20_000
+LONGEST_MS = 200
+"""What a burst may take until something is done about it."""
+LOOK_S = 0.5
+SILENT = ("nfs", "nfs4", "cifs", "smb3", "9p", "vboxsf", "fuse", "virtiofs", "prl_fs", "vmhgfs")
+"""Types of file system that report no event for what another machine writes."""
+
+
+class Watcher:
+    """Watches directories, each for what lies in it directly. `fileno()` is readable when something has changed."""
+
+    def __init__(self, directories: Iterable[str], *, poll: bool = False) -> None:
+        self.directories = frozenset(directories)
+        self._found: set[str] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
+        # What is watched is fixed before the thread begins: nothing is missed that changes once we exist.
+        watch = self._looking() if poll else self._listening()
+        self._thread = threading.Thread(target=watch, name="watcher", daemon=True)
+        self._thread.start()
+
+    def fileno(self) -> int:
+        return self._reader
+
+    def changes(self) -> set[str]:
+        """Return the paths that have changed since the last call."""
+        try:
+            os.read(self._reader, 4096)
+        except BlockingIOError:
+            pass
+        with self._lock:
+            found, self._found = self._found, set()
+        return found
+
+    def close(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        os.close(self._reader)
+        os.close(self._writer)
+
+    def _tell(self, paths: Iterable[str]) -> None:
+        with self._lock:
+            self._found.update(paths)
+        os.write(self._writer, b".")
+
+    def _listening(self) -> Callable[[], None]:
+        from watchfiles._rust_notify import RustNotify  # `watchfiles.watch` cannot look at a directory alone
+
+        notify = RustNotify(sorted(self.directories), False, False, 0, False, True)
+
+        def listen() -> None:
+            step = STEP_MS
+            while not self._stop.is_set():
+                answer = notify.watch(LONGEST_MS, step, IDLE_AFTER_MS, self._stop)
+                step = IDLE_STEP_MS if answer == "timeout" else STEP_MS
+                if isinstance(answer, set):
+                    self._tell(path for _, path in answer)
+            notify.close()
+
+        return listen
+
+    def _looking(self) -> Callable[[], None]:
+        first = self._listing()
+
+        def look() -> None:
+            before = first
+            while not self._stop.wait(LOOK_S):
+                now = self._listing()
+                if now != before:
+                    self._tell(path for path in now.keys() | before.keys() if now.get(path) != before.get(path))
+                    before = now
+
+        return look
+
+    def _listing(self) -> dict[str, tuple[int, int, int]]:
+        found = {}
+        for directory in self.directories:
+            try:
+                with os.scandir(directory) as entries:
+                    for entry in entries:
+                        status = entry.stat()
+                        if not entry.is_dir():
+                            found[entry.path] = status.st_mtime_ns, status.st_size, status.st_ino
+                        else:
+                            found[entry.path] = 0, 0, status.st_ino
+            except OSError:
+                continue
+        return found
+
+
+def why_poll(root: str) -> str:
+    """Return why files have to be looked at again and again; empty where they do not."""
+    try:
+        import watchfiles  # noqa: F401  # only whether it is there
+    except ImportError:
+        return 'watchfiles is not installed: pip install "wsgi-launcher[dev]"'
+    kind = _file_system(root)
+    return f"{kind} reports no changes" if kind.partition(".")[0] in SILENT else ""
+
+
+def _file_system(path: str) -> str:
+    """Return the type of the file system that holds a path. Source: proc_pid_mountinfo(5)."""
+    best, kind = "", ""
+    try:
+        with open("/proc/self/mountinfo") as file:
+            for line in file:
+                left, _, right = line.partition(" - ")
+                point = left.split()[4].encode().decode("unicode_escape")
+                if len(point) >= len(best) and os.path.join(path, "").startswith(os.path.join(point, "")):
+                    best, kind = point, right.split()[0]
+    except OSError:
+        pass
+    return kind

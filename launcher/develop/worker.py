@@ -1,0 +1,155 @@
+"""A worker in development: it tells what the application consists of, and reads again what needs no restart."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ..application import ApplicationError, Step, load_target, run, wrap
+from .bytecode import distrust
+from .channel import LEARNT, STALE, Changes, Channel
+from .files import is_installed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+    from ..application import Spec
+
+WARM = "LAUNCHER_WARM"
+"""Environment variable of a server that was forked from a template: what its project was seen to change in the
+environment when the template was made (`changed_variables`, JSON)."""
+LEARNING_REQUESTS = 50
+"""So many answers may bring modules that are imported late."""
+
+
+def develop(spec: Spec, channel: Channel) -> WSGIApplication:
+    """Load the application and tell what it is made of. Raises ApplicationError."""
+    distrust(spec.path)
+    before = dict(os.environ)
+    gc.disable()  # there is no garbage among what stays
+    target = load_target(spec)
+    django = "django.conf" in sys.modules
+    if django and not spec.production:
+        from .. import guard
+
+        # Django would import views with the first request, and show the visitor what is wrong with them.
+        run(Step("the URLs cannot be imported", "", spec), guard.import_urls)
+    app = wrap(target, spec)
+    gc.enable()
+    variables = changed_variables(before, os.environ)
+    if WARM in before and json.loads(before[WARM]) != variables:
+        channel.tell(STALE, {"reason": "the project changes other variables than before"})
+        raise ApplicationError("the template was made for another environment.")
+    lesson = Lesson(spec, channel, variables)
+    lesson.tell()
+    return attend(app, lesson, Changes(channel) if django else None)
+
+
+def changed_variables(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
+    """Return the variables that are no longer as they were; None for one that is gone."""
+    names = before.keys() | after.keys()
+    return {name: after.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
+
+
+known: frozenset[str] = frozenset()
+"""The modules that the loop knows of: a template sets it, for all that are forked from it."""
+
+
+class Lesson:
+    """What the loop learns of the application."""
+
+    def __init__(self, spec: Spec, channel: Channel, variables: Mapping[str, str | None]) -> None:
+        self._spec = spec
+        self._channel = channel
+        self._variables = variables
+        self._known = known
+
+    def tell(self) -> None:
+        """Tell of the modules that there are, if there are others than last time."""
+        if sys.modules.keys() <= self._known:
+            return
+        self._known = frozenset(sys.modules)
+        modules = []
+        for name, module in list(sys.modules.items()):
+            found = getattr(module, "__spec__", None)
+            file = getattr(module, "__file__", None) or ""
+            # Some are known by a second name, or put there by hand: an import would not make them.
+            if found is None or found.name != name:
+                file = ""
+            modules.append((name, os.path.abspath(file) if file and not file.startswith(os.sep) else file))
+        self._channel.tell(
+            LEARNT,
+            {
+                "modules": modules,
+                "variables": self._variables,
+                "afresh": sorted(afresh()) if "django.conf" in sys.modules else [],
+                "settings": [self._spec.settings] if self._spec.settings else [],
+            },
+        )
+
+
+def afresh() -> set[str]:
+    """Return the directories of the project whose files Django reads again without a restart."""
+    from django.apps import apps
+    from django.conf import settings
+
+    if not (settings.configured and apps.ready):
+        return set()
+    found: list[Any] = [*settings.LOCALE_PATHS]
+    for entry in settings.TEMPLATES:
+        found += entry.get("DIRS", ())
+    for entry in getattr(settings, "STATICFILES_DIRS", ()):
+        found.append(entry[1] if isinstance(entry, (tuple, list)) else entry)
+    for config in apps.get_app_configs():
+        found += [os.path.join(config.path, name) for name in ("templates", "jinja2", "static", "locale")]
+    return {path for path in map(os.path.abspath, found) if os.path.isdir(path) and not is_installed(path)}
+
+
+def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None) -> WSGIApplication:
+    """Tell Django of changed files before a request, and the loop of new modules after one."""
+    left = LEARNING_REQUESTS
+
+    def attended(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        nonlocal left
+        if changes is not None and (paths := changes.news()):
+            tell_django(paths)
+        answer = app(environ, start_response)
+        if left:
+            left -= 1
+            return Told(answer, lesson)
+        return answer
+
+    return attended
+
+
+class Told:
+    """An answer, after which the loop is told of the modules that came with it."""
+
+    def __init__(self, answer: Iterable[bytes], lesson: Lesson) -> None:
+        self._answer = answer
+        self._lesson = lesson
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._answer)
+
+    def close(self) -> None:
+        close = getattr(self._answer, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._lesson.tell()
+
+
+def tell_django(paths: Iterable[str]) -> None:
+    """Send Django's own signal: it clears the template loaders and the translations (Django 5.2)."""
+    from pathlib import Path
+
+    from django.utils.autoreload import file_changed
+
+    for path in paths:
+        file_changed.send(sender=None, file_path=Path(path))

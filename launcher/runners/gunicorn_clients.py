@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from gunicorn import util
 
+from ..application import DEVELOP
 from .gunicorn_client import HELD_BYTES, ClientSocket, Connection, OpaqueConnection
+from .signals import OVERTAKEN_S
 
 if TYPE_CHECKING:
     from .gthread import Worker
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
 FRESH_S = 5.0
 """For a new client's first byte, besides `keepalive`: gunicorn 27.0.1, DEFAULT_WORKER_DATA_TIMEOUT."""
 LINGER_S = 2.0
-"""For a client to close after us, or to ask once more: gunicorn 27.0.1, close_graceful, STOP_KEEPALIVE_LINGER."""
+"""For a client to close after us: gunicorn 27.0.1, close_graceful."""
+ONCE_MORE_S = OVERTAKEN_S if DEVELOP in os.environ else 2.0
+"""For a client to ask once more of a server that stops: gunicorn 27.0.1, STOP_KEEPALIVE_LINGER."""
 YIELD_S = 0.001
 """Head start that a worker gives to those with fewer connections."""
 
@@ -90,7 +94,7 @@ class Clients:
                     self._take_backlog(listener, name)
                 listener.close()
             self._listeners = {}
-        soon = time.monotonic() + LINGER_S
+        soon = time.monotonic() + ONCE_MORE_S
         for connection in self._waiting.copy().values():
             if not connection.received:
                 connection.deadline = min(connection.deadline, soon)
@@ -178,7 +182,7 @@ class Clients:
             pass  # its deadline stands
         elif not connection.received:
             idle = self._keepalive if connection.initialized else self._timeout or FRESH_S + self._keepalive
-            connection.deadline = now + (idle if self.worker.alive else min(idle, LINGER_S))
+            connection.deadline = now + (idle if self.worker.alive else min(idle, ONCE_MORE_S))
         elif connection.needed or not connection.begun:
             # A head has one such time for all of it; a body, as long as it moves.
             connection.begun = True

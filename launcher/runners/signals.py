@@ -6,6 +6,8 @@ import signal
 import time
 from types import FrameType
 
+from ..application import DEVELOP
+
 RETIRE = signal.SIGRTMIN + 1
 """Asks to stop and to leave to other workers what the kernel has accepted."""
 QUICK = signal.SIGRTMIN + 2
@@ -24,6 +26,9 @@ NEXT_REQUEST_TO_RETIRED_S = 5.0
 FIRST_REQUEST_S = 2.0
 QUICK_FIRST_REQUEST_S = 0.2
 """How long a stop waits for the first byte on a connection that was accepted before it."""
+OVERTAKEN_S = 0.05
+OVERTAKEN_FIRST_S = 0.25
+"""The same two in development: the next request is to be answered by the code that has been saved."""
 
 logger = logging.getLogger("launcher.runner")
 
@@ -102,10 +107,14 @@ class Signals:
 
     def next_request_s(self) -> float:
         """Return how long a stop waits for one more request on a connection."""
+        if DEVELOP in os.environ:
+            return OVERTAKEN_S
         return NEXT_REQUEST_TO_RETIRED_S if self.stop == RETIRE else NEXT_REQUEST_S
 
     def first_request_s(self) -> float:
         """Return how long a connection that was accepted before the stop may stay silent."""
+        if DEVELOP in os.environ:
+            return OVERTAKEN_FIRST_S
         return QUICK_FIRST_REQUEST_S if self.stop == QUICK else FIRST_REQUEST_S
 
     def _on_ignored(self, number: int, frame: FrameType | None) -> None:

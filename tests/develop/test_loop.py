@@ -1,0 +1,154 @@
+"""The development loop on real servers: edits are served, nobody is refused, and broken code is shown."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from launcher.errors import Exit
+from launcher.testing.serving import session_members, wait_for
+from tests.develop.site import Site, Visitors, descendants_end
+
+SERVERS = ["gunicorn", "uwsgi", "waitress", "wsgiref"]
+
+pytestmark = pytest.mark.live
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_edits_are_served_and_nobody_is_refused(server: str, tmp_path: Path) -> None:
+    with Site(tmp_path, server) as site:
+        site.warmed_up()
+        with Visitors(site) as visitors:
+            for version in range(1, 11):
+                site.release(version)
+                site.shows(str(version))
+        assert visitors.answers > 10
+        assert visitors.failures == []
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_request_meanwhile_waits_for_the_new_code(server: str, tmp_path: Path) -> None:
+    with Site(tmp_path, server) as site:
+        site.save("import time\ntime.sleep(1)\nVERSION = 'slow to import'\n")
+        wait_for(lambda: site.now() == "slow to import", "the new code")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_broken_code_is_shown_and_mended(server: str, tmp_path: Path) -> None:
+    with Site(tmp_path, server) as site:
+        site.save("VERSION = 1 +\n")
+        page = site.broken()
+        assert b"basket.py" in page.body
+        assert b"SyntaxError" in page.body
+        site.save("raise KeyError('another one')\n")
+        wait_for(lambda: b"another one" in site.request("/").body, "the other error")
+        site.release(2)
+        site.shows("2")
+        assert site.output.count("SyntaxError: invalid syntax") == 1
+
+
+def test_it_starts_with_broken_code(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    site.save("import nowhere\n")
+    with site:
+        assert b"nowhere" in site.broken().body
+        site.release(1)
+        site.shows("1")
+
+
+def test_two_saves_of_one_size_within_a_second(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.warmed_up()
+        for version in range(100, 130):
+            site.release(version)
+            site.shows(str(version))
+
+
+def test_a_burst_is_one_reload(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.warmed_up()
+        before = site.output.count("reloaded in")
+        for number in range(200):
+            site.save(f"NUMBER = {number}\n", f"shop/module{number}.py")
+        site.release(7)
+        site.shows("7")
+        wait_for(lambda: site.output.count("reloaded in") > before, "the line")
+        assert site.output.count("reloaded in") - before <= 3
+
+
+def test_moved_and_deleted_packages(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        (tmp_path / "stand").mkdir()
+        site.save("VERSION = 'of the stand'\n", "stand/basket.py")
+        (tmp_path / "shop").rename(tmp_path / "shut")
+        assert b"shop" in site.broken().body
+        (tmp_path / "stand").rename(tmp_path / "shop")
+        site.shows("of the stand")
+
+
+def test_a_watched_file(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "names.csv").write_text("one")
+    with Site(tmp_path, watch=["data/*.csv"]) as site:
+        site.save("from pathlib import Path\nVERSION = Path('data/names.csv').read_text()\n")
+        site.shows("one")
+        site.save("two", "data/names.csv")
+        site.shows("two")
+
+
+def test_a_profile_is_read_again(tmp_path: Path) -> None:
+    with Site(tmp_path, env={"COLOUR": "red"}) as site:
+        site.save("import os\nVERSION = os.environ['COLOUR']\n")
+        site.shows("red")
+        profile = tmp_path / "profiles" / "kit.toml"
+        good = profile.read_text()
+        profile.write_text(good.replace('"red"', '"blue"'))
+        site.shows("blue")
+        profile.write_text("threads = \n")
+        wait_for(lambda: "kit.toml:1" in site.output, "what is wrong with it")
+        assert site.now() == "blue"
+        profile.write_text(good)
+        site.shows("red")
+
+
+def test_a_killed_server_is_started_again(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.warmed_up()
+        victims = set(session_members(site.pid)) - {site.pid}
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        wait_for(lambda: site.request("/").status == 200 or site.request("/").status == 500, "an answer")
+        site.release(3)
+        site.shows("3")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+def test_it_stops(server: str, number: int, tmp_path: Path) -> None:
+    with Site(tmp_path, server) as site:
+        site.warmed_up()
+        with descendants_end(site.pid):
+            site.signal(number)
+            assert site.wait() == 0
+
+
+def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.warmed_up()
+        with descendants_end(site.pid):
+            site.signal(signal.SIGKILL)
+            site.wait()
+
+
+def test_status_reload_and_stop(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        assert "ready" in site.command("status").stdout
+        assert site.command("reload").returncode == 0
+        site.save("VERSION = 1 +\n")
+        site.broken()
+        refused = site.command("reload")
+        assert refused.returncode == Exit.TARGET
+        assert "SyntaxError" in refused.stderr
+        assert site.command("stop").returncode == 0
+        assert site.wait() == 0

@@ -97,6 +97,8 @@ class Loop:
         self._told_left_out: set[str] = set()
         self._checks = 0
         self._watcher: Watcher | None = None
+        self._watched_ns = 0
+        """Since when all directories are watched: wall clock."""
         self._interest = terms.interest
         self._pending: set[str] = set()
         self._start_at = 0.0
@@ -196,6 +198,7 @@ class Loop:
         before = self._watcher
         if before is None or directories != before.directories:
             self._watcher = Watcher(directories, poll=self._poll)
+            self._watched_ns = time.time_ns()
             if before is not None:
                 self._note(before.changes())
                 before.close()
@@ -398,14 +401,16 @@ class Loop:
             self._next_template = Template(self._channel, self._terms.order, self._descriptors, lesson)
 
     def _missed(self, server: Running, files: Iterable[str]) -> None:
-        """Take in what changed before it was watched."""
+        """Take in what changed after a server began and before it was watched."""
+        if server.began_ns > self._watched_ns:
+            return
         late = []
         for path in files:
             try:
                 if os.stat(path).st_mtime_ns > server.began_ns:
                     late.append(path)
             except OSError:
-                late.append(path)
+                pass  # what was learnt may be of a server before
         if late:
             self._note(late)
 

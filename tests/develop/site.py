@@ -28,17 +28,22 @@ class Site(Serving):
     """`app.py` imports `shop/basket.py`, whose VERSION is what it answers."""
 
     def __init__(
-        self, directory: Path, server: str = "wsgiref", environ: Mapping[str, str] | None = None, **options: Any
+        self,
+        directory: Path,
+        server: str = "wsgiref",
+        files: Mapping[str, str] | None = None,
+        environ: Mapping[str, str] | None = None,
+        **options: Any,
     ) -> None:
         self.project = directory
-        files = {"app.py": APP, "shop/__init__.py": "", "shop/basket.py": "VERSION = 0\n"}
+        files = files or {"app.py": APP, "shop/__init__.py": "", "shop/basket.py": "VERSION = 0\n"}
         told = {"server": server, "app": "app:app", "bind": ["127.0.0.1:0"], "reload": True}
         told["graceful_timeout"] = "5s"
         if server != "uwsgi":
             told["log_level"] = "warning"
         super().__init__(
             directory,
-            {**told, **options},
+            {name: value for name, value in {**told, **options}.items() if value is not None},
             files=files,
             environ={"XDG_RUNTIME_DIR": str(directory / "run"), **(environ or {})},
         )

@@ -21,6 +21,8 @@ STALE = "stale.json"
 """From a worker that was started warm and must not be: `reason`."""
 TEMPLATE = "template.json"
 """Between the loop and the process that warm starts are forked from: what it is to import, and what it holds."""
+SERVER_LOG = "server.log"
+"""From a server that says much when it starts: its own messages, but not the application's."""
 CHANGES = "changes"
 """From the loop: a line for each changed file that is read afresh without a restart."""
 
@@ -55,6 +57,14 @@ class Channel:
         except (OSError, ValueError):
             return {}
         return facts
+
+    def last_lines(self, name: str, count: int) -> str:
+        """Return the end of a log."""
+        try:
+            with open(os.path.join(self.directory, name), encoding="utf-8", errors="replace") as file:
+                return "".join(file.readlines()[-count:])
+        except OSError:
+            return ""
 
     def forget(self, name: str) -> None:
         try:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import LaunchError
 from ..supervise.template import become_subreaper
-from .channel import FAILURE, LEARNT, STALE, Channel
+from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
 from .files import Interest, is_installed
 from .stock import Order, Template, spawn, start_cold
 from .terminal import failure_text
@@ -30,6 +30,8 @@ KILL_AFTER_S = 2.0
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.32
 """How long a burst of changes is let go on before the next start, once it has overtaken a start."""
+LAST_LINES = 20
+"""What is shown of the log of a server that ended without a word of ours."""
 STEADY_S = 5.0
 """A server that ends by itself is started again at once if it has lived so long."""
 
@@ -268,6 +270,7 @@ class Loop:
         if self._checks:
             _signal(self._checks, signal.SIGKILL)
         self._channel.forget(FAILURE)
+        self._channel.forget(SERVER_LOG)
         self._launch(self._terms.order, paths, cold or self._why_cold(), page=False)
 
     def _why_cold(self) -> str:
@@ -362,7 +365,8 @@ class Loop:
             return
         if not facts:
             when = ", soon after it was ready" if was_ready else " before it was ready"
-            facts = {"message": f"{how}{when}.", "trace": "", "files": []}
+            said = self._channel.last_lines(SERVER_LOG, LAST_LINES)
+            facts = {"message": f"{how}{when}.", "trace": said, "files": []}
             self._channel.tell(FAILURE, facts)
         if server.page:
             self._news.say(f"{how}; the next change starts another")

@@ -115,6 +115,8 @@ def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None) -> WSG
 
     def attended(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         nonlocal left
+        if "uwsgi.version" in environ:
+            environ["wsgi.errors"] = sys.stderr
         if changes is not None and (paths := changes.news()):
             tell_django(paths)
         answer = app(environ, start_response)

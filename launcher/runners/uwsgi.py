@@ -18,6 +18,8 @@ from collections.abc import Iterable, Sequence
 
 import pyuwsgi
 
+from ..application import DEVELOP
+from ..develop.channel import SERVER_LOG
 from . import uwsgi_table
 
 STOP = frozenset((signal.SIGINT, signal.SIGTERM))
@@ -39,6 +41,8 @@ def main() -> None:
     told = json.loads(os.environ.pop("LAUNCHER_UWSGI", "") or "{}")
     if "log_file" in told:
         send_messages_to(told["log_file"])
+    elif DEVELOP in os.environ:
+        set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
     accept_only_who_speaks(sys.argv)
@@ -75,6 +79,18 @@ def send_messages_to(log_file: str) -> None:
         fd = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     except OSError as error:
         raise SystemExit(f"serve: cannot write the log file {log_file}: {error.strerror}.") from None
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def set_messages_apart(log_file: str) -> None:
+    """Send uWSGI's messages to a file, and Python's to where they went: a start has fifty lines of the former.
+
+    wsgi.errors, which uWSGI 2.0.30 opens on descriptor 2, is put right with each request (launcher.develop.worker).
+    """
+    sys.stderr.flush()
+    sys.stderr = open(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    fd = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(fd, 2)
     os.close(fd)
 

@@ -89,7 +89,7 @@ def set_messages_apart(log_file: str) -> None:
     wsgi.errors, which uWSGI 2.0.30 opens on descriptor 2, is put right with each request (launcher.develop.worker).
     """
     sys.stderr.flush()
-    sys.stderr = open(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
     fd = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(fd, 2)
     os.close(fd)

@@ -121,7 +121,7 @@ class Loop:
         self._start((), "the first start")
         poll = why_poll(self._interest.root)
         if poll:
-            self._news.say(f"files are looked at every half second: {poll}")
+            self._news.say(f"files are looked at twice a second: {poll}")
         self._poll = bool(poll)
         self._watch()
         while not self._stopping or self._server is not None or self._leaving:

@@ -21,6 +21,7 @@ COMMAND = (sys.executable, "-m", "launcher")
 def serve(root: Path, *argv: str, command: Sequence[str] = COMMAND, **environ: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("SERVE_", "DJANGO_"))}
     clean.pop("PORT", None)
+    clean["SERVE_RELOAD"] = "false"  # a loop would wait for the code to be mended
     return subprocess.run(
         [*command, *argv],
         cwd=root,

@@ -160,9 +160,9 @@ def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
     Raises ApplicationError.
     """
     if spec.validate:
-        from wsgiref.validate import validator
+        from .middleware.validator import validate
 
-        app = validator(app)
+        app = validate(app)
     for entry in reversed(spec.middleware):
         app = _apply_middleware(app, entry, spec)
     if spec.warmup:

@@ -90,8 +90,8 @@ def validator_watches_the_application(kit: Kit) -> None:
             "def app(environ, start_response):\n"
             '    if environ["PATH_INFO"] != "/bad":\n'
             "        return good(environ, start_response)\n"
-            '    start_response("200 OK", [("X-Kind", "none")])\n'
-            '    return [b"what this is was not said"]\n\n\n'
+            '    start_response("200 OK", [("Status", "200")])\n'
+            '    return [b"PEP 3333 knows no such header"]\n\n\n'
             "class Site:\n"
             "    app = staticmethod(app)\n"
         )

@@ -257,7 +257,7 @@ def _application(
     backend: Backend, options: Options, settings: Mapping[str, Setting[Any]], target: Target, search: Search
 ) -> dict[str, Any]:
     """Return what launcher.application needs to know, and nothing that it does not."""
-    middleware = settings["middleware"]
+    middleware, static = settings["middleware"], settings["static_files"]
     trusted = options.trusted_proxies
     if trusted is None and backend.believes_anyone:
         trusted = ()
@@ -283,9 +283,13 @@ def _application(
         "tls": bool(options.tls_cert) if trusted is not None else None,
         "max_body_size": options.max_body_size,
         "access_log": None if options.access_log in (None, "off") else options.access_log,
+        "access_log_format": "short" if options.access_log_format == "short" else None,
         "warmup": list(options.warmup or ()),
         "ready_path": options.ready_path,
         "validate": options.validate,
+        "static_files": options.static_files,
+        "static_files_origin": str(static.origin) if options.static_files and static.origin.personal else None,
+        "development_warnings": options.development_warnings,
     }
     empty: tuple[object, ...] = (None, False, "", [], 0)
     # 0 is a umask that a person may want; elsewhere it asks for nothing.

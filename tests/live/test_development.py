@@ -1,0 +1,137 @@
+"""What workers do for a person who develops, on every server."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.testing.serving import Serving, refused, wait_for_text
+
+pytestmark = pytest.mark.live
+
+SERVERS = ("gunicorn", "uwsgi", "waitress", "wsgiref")
+SITE = {
+    "site_settings.py": """
+DEBUG = True
+SECRET_KEY = "for tests"
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "site_urls"
+INSTALLED_APPS = ["django.contrib.staticfiles"]
+STATICFILES_DIRS = ["assets"]
+STATIC_URL = "static/"
+TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
+""",
+    "site_urls.py": """
+import io, warnings
+from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.templatetags.static import static
+from django.urls import path
+
+class Pieces:
+    def __init__(self):
+        self.left = [b"only ", b"read"]
+    def read(self, size=-1):
+        return self.left.pop(0) if self.left else b""
+
+def warn(request):
+    warnings.warn("this view is old", DeprecationWarning)
+    return HttpResponse("warned")
+
+urlpatterns = [
+    path("", lambda request: HttpResponse(static("site.css"))),
+    path("warn", warn),
+    path("file", lambda request: FileResponse(open("assets/site.css", "rb"))),
+    path("memory", lambda request: FileResponse(io.BytesIO(b"in\\nlines"))),
+    path("reader", lambda request: FileResponse(Pieces())),
+    path("stream", lambda request: StreamingHttpResponse(iter([b"one ", b"two"]))),
+    path("nothing", lambda request: HttpResponse(status=204)),
+    path("echo", lambda request: HttpResponse(request.body)),
+    path("raw", lambda request: HttpResponse(request.environ["wsgi.input"].read())),
+]
+""",
+    "assets/site.css": "body { color: black }\n",
+}
+CSS = SITE["assets/site.css"].encode()
+
+
+def develop(directory: Path, server: str, **options: Any) -> Serving:
+    """Return a Django site on the dev profile."""
+    profile = {"extends": "dev", "server": server, "bind": "127.0.0.1:0", "settings": "site_settings", **options}
+    return Serving(directory, profile, files=SITE)
+
+
+@pytest.fixture(params=SERVERS)
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serving]:
+    with develop(tmp_path, request.param) as serving:
+        yield serving
+
+
+def test_static_files_are_served_as_django_does(site: Serving) -> None:
+    answer = site.request("/static/site.css")
+    assert (answer.status, answer.body, answer.headers["content-type"]) == (200, CSS, "text/css")
+    again = site.request("/static/site.css", f"If-Modified-Since: {answer.headers['last-modified']}")
+    assert (again.status, again.body) == (304, b"")
+    assert site.request("/static/site.css", method="HEAD").headers["content-length"] == str(len(CSS))
+    assert site.request("/static/missing.css").status == 404
+
+
+def test_a_line_for_each_request_but_for_static_files(site: Serving) -> None:
+    site.request("/static/site.css")
+    site.request("/static/missing.css")
+    site.request("/")
+    site.request("/warn?last")
+    said = wait_for_text(site.stdout, "GET /warn?last 200 6 B ", site)
+    assert "site.css" not in said
+    assert " GET /static/missing.css 404 " in said
+    assert " GET / 200 " in said
+
+
+def test_warnings_of_the_project_are_shown_once(site: Serving) -> None:
+    for _ in range(3):
+        site.request("/warn")
+    said = wait_for_text(site.stderr, "DeprecationWarning: this view is old", site)
+    assert said.count("DeprecationWarning: this view is old") == 1
+    assert "site-packages" not in said
+
+
+def test_the_validator_lets_pass_what_django_does(site: Serving) -> None:
+    answers = {path: site.request(f"/{path}").body for path in ("file", "memory", "reader", "stream", "nothing")}
+    assert answers == {
+        "file": CSS, "memory": b"in\nlines", "reader": b"only read", "stream": b"one two", "nothing": b"",
+    }  # fmt: skip
+    assert site.request("/nothing").status == 204
+    body = b"x" * 100_000
+    assert site.request("/echo", method="POST", body=body).body == body
+    assert site.request("/raw", "Content-Type: text/plain", method="POST", body=b"abc").body == b"abc"
+    assert "Traceback" not in site.output
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    ("url", "path"), [("static/", "/shop/static/"), ("/static/", "/static/"), ("https://cdn.example/", "")]
+)
+def test_static_files_below_a_prefix(server: str, url: str, path: str, tmp_path: Path) -> None:
+    files = {**SITE, "site_settings.py": SITE["site_settings.py"].replace('"static/"', json.dumps(url))}
+    profile = {
+        "extends": "dev", "server": server, "bind": "127.0.0.1:0", "settings": "site_settings", "url_prefix": "/shop",
+    }  # fmt: skip
+    with Serving(tmp_path, profile, files=files) as serving:
+        assert serving.request("/shop/").body.decode() == f"{path or url}site.css"
+        assert serving.request(f"{path or '/static/'}site.css").status == (200 if path else 404)
+        assert serving.request("/shop/warn").status == 200
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_project_without_django_is_left_alone(server: str, tmp_path: Path) -> None:
+    with Serving(tmp_path, {"extends": "dev", "server": server, "bind": "127.0.0.1:0"}) as serving:
+        assert serving.request("/").status == 200
+        assert serving.request("/static/site.css").status == 404
+
+
+def test_static_files_that_a_person_asks_for_must_be_there(tmp_path: Path) -> None:
+    status, said = refused(tmp_path, {"server": "wsgiref", "bind": "127.0.0.1:0", "static_files": True})
+    assert status == 4
+    assert "profiles/kit.toml:" in said
+    assert "static_files needs Django" in said

@@ -7,7 +7,7 @@ import sys
 
 from .accounts import own_group
 from .backend import Backend, version_tuple
-from .consistency import inconsistencies
+from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of
 from .envfile import read_env_file
 from .errors import Exit, Finding, LaunchError
@@ -117,6 +117,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         settings["workers"] = settings["workers"]._replace(value=reckoned.workers)
     environment = _environment(settings, search, errors)
 
+    notes += leave_out_development(settings)
     notes += _fit_backlog(settings, host)
     _complete_group(settings)
     options = Options({name: settings[name].value for name in OPTIONS})

@@ -1,6 +1,9 @@
 """What workers do for a person who develops, on every server."""
 
+import contextlib
 import json
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -135,3 +138,46 @@ def test_static_files_that_a_person_asks_for_must_be_there(tmp_path: Path) -> No
     assert status == 4
     assert "profiles/kit.toml:" in said
     assert "static_files needs Django" in said
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_another_port_is_taken_where_nobody_asked_for_one(server: str, tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
+        except OSError:
+            pass  # somebody else has it
+        with Serving(tmp_path, {"extends": "dev", "server": server}) as serving:
+            host, _, port = serving.address.partition(":")
+            assert (host, 8000 < int(port) <= 8010) == ("127.0.0.1", True)
+            said = serving.stderr.read_text()
+            assert re.search(rf"serve: 127.0.0.1:8000 is in use.*: serving on {serving.address} instead\n", said)
+
+
+@pytest.mark.parametrize(
+    ("profile", "environ"),
+    [
+        ({"extends": "dev", "bind": "{}"}, {}),
+        ({"extends": "dev"}, {"SERVE_BIND": "{}"}),
+        ({"extends": "dev"}, {"PORT": "{port}"}),
+        ({"extends": "prod", "server": "waitress"}, {}),
+    ],
+)
+def test_a_port_that_was_asked_for_is_not_replaced(
+    profile: dict[str, str], environ: dict[str, str], tmp_path: Path
+) -> None:
+    asked = bool(environ) or "bind" in profile
+    with contextlib.ExitStack() as stack:
+        try:
+            holder = stack.enter_context(socket.create_server(("127.0.0.1", 0 if asked else 8000)))
+            port = holder.getsockname()[1]
+        except OSError:
+            port = 8000
+
+        def fill(values: dict[str, str]) -> dict[str, str]:
+            return {name: text.format(f"127.0.0.1:{port}", port=port) for name, text in values.items()}
+
+        status, said = refused(tmp_path, fill(profile), environ=fill(environ))
+    assert status == 7
+    assert f"127.0.0.1:{port} is in use" in said
+    assert "instead" not in said

@@ -120,8 +120,13 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     notes += leave_out_development(settings)
     notes += _fit_backlog(settings, host)
     _complete_group(settings)
+    found = []
+    if settings["https"].value:
+        from .certificate import settle  # only where it is asked for
+
+        found = settle(settings, backend, registry, request.environ)
     options = Options({name: settings[name].value for name in OPTIONS})
-    for finding in inconsistencies(options, settings, host):
+    for finding in (*found, *inconsistencies(options, settings, host)):
         (errors if finding.severity == "error" else notes).append(finding)
     translated = translate(backend, options, settings, draft.merged.native)
     errors += [finding for finding in translated.findings if finding.severity == "error"]

@@ -7,6 +7,7 @@ import re
 import select
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -190,6 +191,31 @@ def test_a_port_that_was_asked_for_is_not_replaced(
     assert "instead" not in said
 
 
+@pytest.mark.parametrize("server", ["gunicorn", "wsgiref"])
+def test_https_with_a_certificate_of_our_own(server: str, tmp_path: Path) -> None:
+    authority = tmp_path / "state" / "serve" / "https" / "ca.pem"
+    environ = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    profile = {"extends": "dev", "server": server, "bind": "127.0.0.1:0", "settings": "site_settings", "https": True}
+    for start in ("first", "second"):
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        with Serving(tmp_path, profile, files=SITE, environ=environ, tls=tls, ready=False) as serving:
+            serving.addresses = wait_for(serving.announced, "the start line")
+            tls.load_verify_locations(authority)
+            with connected(serving.address, tls) as client:
+                assert client.ask("/static/site.css").body == CSS
+                assert client.ask("/file").body == CSS
+            said = serving.stderr.read_text()
+            assert "https://127.0.0.1:" in said
+            assert said.count(f"given the authority {authority}") == (start == "first")
+
+
+def test_https_on_a_server_without_tls_names_those_that_have_it(tmp_path: Path) -> None:
+    status, said = refused(tmp_path, {"extends": "dev", "server": "waitress"}, flags=["--https"])
+    assert status == 5
+    assert "--https: waitress cannot honour https = true: it has no TLS" in said
+    assert "Choose gunicorn or wsgiref" in said
+
+
 class Terminal:
     """A pseudo terminal that `serve` runs on."""
 
@@ -246,12 +272,12 @@ def test_a_debugger_has_the_terminal(server: str, tmp_path: Path) -> None:
             assert client.answer().body == b"42"
 
 
-def connected(address: str) -> Client:
+def connected(address: str, tls: ssl.SSLContext | None = None) -> Client:
     """Connect, once somebody listens."""
 
     def connect() -> Client | None:
         try:
-            return Client(address)
+            return Client(address, tls=tls)
         except ConnectionRefusedError:
             return None
 

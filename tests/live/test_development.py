@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -67,15 +66,13 @@ urlpatterns = [
 CSS = SITE["assets/site.css"].encode()
 
 
-def develop(directory: Path, server: str, **options: Any) -> Serving:
-    """Return a Django site on the dev profile."""
-    profile = {"extends": "dev", "server": server, "bind": "127.0.0.1:0", "settings": "site_settings", **options}
-    return Serving(directory, profile, files=SITE)
+DEV = {"extends": "dev", "bind": "127.0.0.1:0", "reload": False}
 
 
-@pytest.fixture(params=SERVERS)
-def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Serving]:
-    with develop(tmp_path, request.param) as serving:
+@pytest.fixture(scope="module", params=SERVERS)
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
+    profile = {**DEV, "server": request.param, "settings": "site_settings"}
+    with Serving(tmp_path_factory.mktemp("site"), profile, files=SITE) as serving:
         yield serving
 
 
@@ -119,24 +116,25 @@ def test_the_validator_lets_pass_what_django_does(site: Serving) -> None:
     assert "Traceback" not in site.output
 
 
-@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize(
-    ("url", "path"), [("static/", "/shop/static/"), ("/static/", "/static/"), ("https://cdn.example/", "")]
+    ("server", "url", "path"),
+    [
+        *((server, "static/", "/shop/static/") for server in SERVERS),
+        ("wsgiref", "/static/", "/static/"),
+        ("wsgiref", "https://cdn.example/", ""),
+    ],
 )
 def test_static_files_below_a_prefix(server: str, url: str, path: str, tmp_path: Path) -> None:
     files = {**SITE, "site_settings.py": SITE["site_settings.py"].replace('"static/"', json.dumps(url))}
-    profile = {
-        "extends": "dev", "server": server, "bind": "127.0.0.1:0", "settings": "site_settings", "url_prefix": "/shop",
-    }  # fmt: skip
+    profile = {**DEV, "server": server, "settings": "site_settings", "url_prefix": "/shop"}
     with Serving(tmp_path, profile, files=files) as serving:
         assert serving.request("/shop/").body.decode() == f"{path or url}site.css"
         assert serving.request(f"{path or '/static/'}site.css").status == (200 if path else 404)
         assert serving.request("/shop/warn").status == 200
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_a_project_without_django_is_left_alone(server: str, tmp_path: Path) -> None:
-    with Serving(tmp_path, {"extends": "dev", "server": server, "bind": "127.0.0.1:0"}) as serving:
+def test_a_project_without_django_is_left_alone(tmp_path: Path) -> None:
+    with Serving(tmp_path, DEV) as serving:
         assert serving.request("/").status == 200
         assert serving.request("/static/site.css").status == 404
 
@@ -148,14 +146,14 @@ def test_static_files_that_a_person_asks_for_must_be_there(tmp_path: Path) -> No
     assert "static_files needs Django" in said
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_another_port_is_taken_where_nobody_asked_for_one(server: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("reload", [True, False])
+def test_another_port_is_taken_where_nobody_asked_for_one(reload: bool, tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(socket.create_server(("127.0.0.1", 8000)))
         except OSError:
             pass  # somebody else has it
-        with Serving(tmp_path, {"extends": "dev", "server": server}) as serving:
+        with Serving(tmp_path, {"extends": "dev", "reload": reload}) as serving:
             host, _, port = serving.address.partition(":")
             assert (host, 8000 < int(port) <= 8010) == ("127.0.0.1", True)
             said = serving.stderr.read_text()

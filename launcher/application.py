@@ -74,11 +74,19 @@ class Spec(NamedTuple):
     """Bytes."""
     access_log: str | None = None
     """A file, or `-` for stdout."""
+    access_log_format: str = "combined"
+    """Or `short`: for a person who develops, without the static files that were found."""
     warmup: Sequence[str] = ()
     """Paths to be asked for before the worker is ready."""
     ready_path: str = ""
     validate: bool = False
     """Whether wsgiref.validate watches the target."""
+    static_files: bool = False
+    """Whether what django.contrib.staticfiles finds is served."""
+    static_files_origin: str = ""
+    """Who asked for that; empty where a shipped profile did, which knows nothing of the site."""
+    development_warnings: bool = False
+    """Whether Python's warnings about the modules on `path` are shown."""
 
 
 class Step(NamedTuple):
@@ -127,6 +135,10 @@ def prepare(spec: Spec, environ: MutableMapping[str, str]) -> None:
     prepend_path(spec.path)
     if spec.settings is not None:
         environ["DJANGO_SETTINGS_MODULE"] = spec.settings
+    if spec.development_warnings:
+        from .develop.own_warnings import show_own_warnings
+
+        show_own_warnings(spec.path)
 
 
 def prepend_path(path: Sequence[str]) -> None:
@@ -160,9 +172,9 @@ def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
     Raises ApplicationError.
     """
     if spec.validate:
-        from wsgiref.validate import validator
+        from .middleware.validator import validate
 
-        app = validator(app)
+        app = validate(app)
     for entry in reversed(spec.middleware):
         app = _apply_middleware(app, entry, spec)
     if spec.warmup:
@@ -183,11 +195,21 @@ def _own_layers(app: WSGIApplication, spec: Spec) -> WSGIApplication:
         from .middleware.url_prefix import mount
 
         app = mount(app, spec.url_prefix)
+    if spec.static_files:
+        # Outside the prefix, which a STATIC_URL such as `/static/` does not begin with.
+        from .develop.static_files import serve_static
+
+        app = serve_static(app, spec)
     if spec.max_body_size is not None:
         from .middleware.body_limit import limit_body
 
         app = limit_body(app, spec.max_body_size)
-    if spec.access_log is not None:
+    if spec.access_log is not None and spec.access_log_format == "short":
+        from .develop.static_files import static_path
+        from .middleware.short_log import log_briefly
+
+        app = log_briefly(app, spec.access_log, static_path(spec))
+    elif spec.access_log is not None:
         from .middleware.access_log import log_access
 
         app = log_access(app, spec.access_log)

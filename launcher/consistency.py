@@ -7,8 +7,8 @@ from .address import UNIX_PATH_LIMIT
 from .errors import Exit, Finding
 from .host import Host
 from .lean import TYPE_CHECKING
-from .options import Options
-from .origin import Setting
+from .options import OPTIONS, Options
+from .origin import DEFAULT, Layer, Setting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,8 +51,28 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
     if backlog and host.somaxconn is not None and backlog > host.somaxconn:
         message = f"backlog = {backlog} is more than the kernel holds: net.core.somaxconn is {host.somaxconn}"
         say("backlog", message, f"Set backlog = {host.somaxconn}, or raise the kernel's limit.")
+    for name, option in OPTIONS.items():
+        asked = options.value(name) and options.value(name) != option.default and settings[name].origin.personal
+        if options.production and option.group == "development" and asked:
+            message = f"{name} is for development, and production = true ({settings['production'].origin})"
+            say(name, message, f"Remove {name}, or set it in a profile for development.")
     found += _accounts(options, settings, host)
     return found
+
+
+def leave_out_development(settings: dict[str, Setting[Any]]) -> list[Finding]:
+    """In production take back what a shipped profile asks for development only, and note it."""
+    names = [
+        name
+        for name, option in OPTIONS.items()
+        if option.group == "development" and settings[name].origin.layer == Layer.SHIPPED and settings[name].value
+    ]
+    if not names or not settings["production"].value:
+        return []
+    for name in names:
+        settings[name] = Setting(OPTIONS[name].default, DEFAULT, (settings[name], *settings[name].shadowed))
+    message = f"left out, since production = true ({settings['production'].origin}): {', '.join(names)}"
+    return [Finding("development-only", message, severity="note")]
 
 
 def _accounts(options: Options, settings: Mapping[str, Setting[Any]], host: Host) -> list[Finding]:

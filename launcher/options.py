@@ -344,6 +344,10 @@ class Options:
         Path("off", "-"), "One line for each request: `off`, `-` for standard output, or a file.",
         group="logs", supplied=IN_WORKERS,
     )  # fmt: skip
+    access_log_format = Option(
+        Choice("combined", "short"), "How a request is logged: as web servers do, or short, for a person to read.",
+        group="logs", default="combined", supplied=IN_WORKERS,
+    )  # fmt: skip
     log_level = Option(
         Choice("debug", "info", "warning", "error", "critical"), "Least important message that is logged.",
         group="logs",

@@ -7,7 +7,7 @@ import sys
 
 from .accounts import own_group
 from .backend import Backend, version_tuple
-from .consistency import inconsistencies
+from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of
 from .envfile import read_env_file
 from .errors import Exit, Finding, LaunchError
@@ -117,10 +117,16 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         settings["workers"] = settings["workers"]._replace(value=reckoned.workers)
     environment = _environment(settings, search, errors)
 
+    notes += leave_out_development(settings)
     notes += _fit_backlog(settings, host)
     _complete_group(settings)
+    found = []
+    if settings["https"].value:
+        from .certificate import settle  # only where it is asked for
+
+        found = settle(settings, backend, registry, request.environ)
     options = Options({name: settings[name].value for name in OPTIONS})
-    for finding in inconsistencies(options, settings, host):
+    for finding in (*found, *inconsistencies(options, settings, host)):
         (errors if finding.severity == "error" else notes).append(finding)
     translated = translate(backend, options, settings, draft.merged.native)
     errors += [finding for finding in translated.findings if finding.severity == "error"]
@@ -257,7 +263,7 @@ def _application(
     backend: Backend, options: Options, settings: Mapping[str, Setting[Any]], target: Target, search: Search
 ) -> dict[str, Any]:
     """Return what launcher.application needs to know, and nothing that it does not."""
-    middleware = settings["middleware"]
+    middleware, static = settings["middleware"], settings["static_files"]
     trusted = options.trusted_proxies
     if trusted is None and backend.believes_anyone:
         trusted = ()
@@ -283,9 +289,13 @@ def _application(
         "tls": bool(options.tls_cert) if trusted is not None else None,
         "max_body_size": options.max_body_size,
         "access_log": None if options.access_log in (None, "off") else options.access_log,
+        "access_log_format": "short" if options.access_log_format == "short" else None,
         "warmup": list(options.warmup or ()),
         "ready_path": options.ready_path,
         "validate": options.validate,
+        "static_files": options.static_files,
+        "static_files_origin": str(static.origin) if options.static_files and static.origin.personal else None,
+        "development_warnings": options.development_warnings,
     }
     empty: tuple[object, ...] = (None, False, "", [], 0)
     # 0 is a umask that a person may want; elsewhere it asks for nothing.

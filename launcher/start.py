@@ -47,6 +47,11 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
     try:
         request = request_of(said, environ)
         plan = compile_plan(request)
+        if plan.options.https:
+            from .certificate import provide
+
+            if news := provide(plan.options.tls_cert, environ):
+                print(f"serve: {news}", file=sys.stderr)
         if plan.options.reload:
             from .commands.develop import develop
 

@@ -94,6 +94,8 @@ def _always(options: Options) -> Words:
         # Where the server decides: one worker, that loads the application itself, as a reload needs it.
         *(_workers(1, options) if options.workers is None else ()),
         *(("--lazy-apps",) if options.preload is None else ()),
+        # Otherwise a debugger in a worker would read /dev/null; production has no debugger.
+        *(() if options.production else ("--honour-stdin",)),
         # It closes after each answer without saying so: a keep-alive client would send into a closing connection.
         *(("--add-header", "Connection: close") if options.protocol != "uwsgi" else ()),
     )  # fmt: skip

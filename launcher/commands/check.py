@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..backend import Backend
+from ..certificate import provide
 from ..child import load_application
 from ..errors import Exit, Finding, LaunchError
 from ..host import Host
@@ -77,6 +78,15 @@ def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, regist
     return found
 
 
+def certificate_is_made(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """The certificate that https asks for is there, as after a start."""
+    try:
+        provide(plan.options.tls_cert if plan.options.https else None, environ)
+    except LaunchError as error:
+        return [*error.findings]
+    return []
+
+
 def certificate_is_one(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
     """A certificate and its key belong together; gunicorn 27.0.1 starts with any files, and answers nobody."""
     cert, key = plan.options.tls_cert, plan.options.tls_key
@@ -115,6 +125,7 @@ def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, 
 
 
 CHECKS: tuple[Check, ...] = (
+    certificate_is_made,
     files_exist,
     certificate_is_one,
     addresses_can_be_bound,

@@ -18,10 +18,14 @@ from ..record import plan_facts, request_facts
 from ..sockets import FIRST_DESCRIPTOR, Rights, bound_address, listen, move_to
 
 if TYPE_CHECKING:
+    import _socket
     from collections.abc import Mapping, Sequence
     from typing import NoReturn
 
     from ..request import Request
+
+FURTHER_PORTS = 10
+"""How many ports after the default one are tried in development."""
 
 
 def run(plan: LaunchPlan, request: Request) -> NoReturn:
@@ -84,20 +88,13 @@ def _unix_files(options: Options) -> list[Address]:
 def open_sockets(plan: LaunchPlan) -> tuple[int, list[Address]]:
     """Open every address as descriptors 3, 4, ...; return how many, and what they are bound to."""
     options = plan.options
-    origin = plan.settings["bind"].origin
     rights = Rights.of(options.socket_mode, options.socket_owner)
     opened = []
     files = []
     findings: list[Finding] = []
     for address in options.bind or ():
         try:
-            sock = listen(
-                address,
-                backlog=options.backlog or 1024,
-                rights=rights,
-                reuse_port=bool(options.reuse_port),
-                origin=origin,
-            )
+            sock = _listen(plan, address, rights)
         except LaunchError as error:
             findings += error.findings
         else:
@@ -118,6 +115,27 @@ def open_sockets(plan: LaunchPlan) -> tuple[int, list[Address]]:
         if fd >= FIRST_DESCRIPTOR + len(opened):
             os.close(fd)
     return len(addresses), addresses
+
+
+def _listen(plan: LaunchPlan, address: Address, rights: Rights) -> _socket.socket:
+    """Open one address, or, where that is in use and nobody asked for it, one with a port soon after."""
+    options, origin = plan.options, plan.settings["bind"].origin
+    backlog, reuse_port = options.backlog or 1024, bool(options.reuse_port)
+    try:
+        return listen(address, backlog=backlog, rights=rights, reuse_port=reuse_port, origin=origin)
+    except LaunchError as error:
+        taken = error.findings[0]
+        if address.kind != "tcp" or taken.code != "address-in-use" or origin.personal or options.production:
+            raise
+        for port in range(address.port + 1, address.port + 1 + FURTHER_PORTS):
+            other = address._replace(port=port)
+            try:
+                sock = listen(other, backlog=backlog, reuse_port=reuse_port)
+            except LaunchError:
+                continue
+            print(f"serve: {taken.message}: serving on {other} instead", file=sys.stderr)
+            return sock
+        raise
 
 
 def _sockets_stay(plan: LaunchPlan, addresses: Sequence[Address], environ: Mapping[str, str]) -> bool:

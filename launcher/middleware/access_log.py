@@ -33,10 +33,14 @@ def log_access(app: WSGIApplication, destination: str) -> WSGIApplication:
     application gave to the server, and %D the microseconds until the answer was closed.
     Raises OSError where the file cannot be opened.
     """
-    log = LogFile(destination)
+    return watch(app, LogFile(destination), Exchange)
+
+
+def watch(app: WSGIApplication, log: LogFile, exchange_of: type[Exchange]) -> WSGIApplication:
+    """Give each request an exchange of its own, which logs it."""
 
     def logged(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        exchange = Exchange(log, environ, start_response)
+        exchange = exchange_of(log, environ, start_response)
         try:
             result = app(environ, exchange.start)
         except BaseException:
@@ -132,9 +136,12 @@ class Exchange:
             if self._close_body is not None:
                 self._close_body()
         finally:
-            self._log.write(self._line())
+            # An application that fails before it starts is a 500 of the server.
+            status = self._status[:3] if is_number(self._status[:3]) else "500"
+            sent = "-" if self._method == "HEAD" else self._sent or (self._file_size() if self._is_file else "-")
+            self._log.write(self._line(status, sent, (monotonic_ns() - self._began) // 1000))
 
-    def _line(self) -> str:
+    def _line(self, status: str, sent: int | str, took_us: int) -> str:
         address, request, referer, agent = self._fields
         # One look at all of them: nearly every request is plain, and then there is nothing to escape or to cut.
         if " " in address or not is_plain(f"{address}{request}{referer}{agent}"):
@@ -143,13 +150,10 @@ class Exchange:
             referer = escape(referer, LONGEST_FIELD)
             agent = escape(agent, LONGEST_FIELD)
         user = self._environ.get("REMOTE_USER")
-        # An application that fails before it starts is a 500 of the server.
-        status = self._status[:3] if is_number(self._status[:3]) else "500"
-        sent = "-" if self._method == "HEAD" else self._sent or (self._file_size() if self._is_file else "-")
         return (
             f"{'-' if address in UNIX_PEERS else address} - {escape(str(user), LONGEST_NAME, ' ') if user else '-'} "
             f'[{self._log.stamp(int(time()))}] "{request}" {status} {sent} "{referer or "-"}" "{agent or "-"}" '
-            f"{(monotonic_ns() - self._began) // 1000}\n"
+            f"{took_us}\n"
         )
 
     def _file_size(self) -> str:
@@ -249,16 +253,20 @@ class LogFile:
         self._failing = False
 
     def stamp(self, second: int) -> str:
-        """Return the time as `10/Oct/2000:13:55:36 +0000`."""
+        """Return the time as the lines have it."""
         known, text = self._stamp
         if known != second:
             if self._path:
                 self._follow()
-            now = gmtime(second)
-            date = f"{now.tm_mday:02d}/{MONTHS[now.tm_mon - 1]}/{now.tm_year}"
-            text = f"{date}:{now.tm_hour:02d}:{now.tm_min:02d}:{now.tm_sec:02d} +0000"
+            text = self._time(second)
             self._stamp = (second, text)
         return text
+
+    def _time(self, second: int) -> str:
+        """Return the time as `10/Oct/2000:13:55:36 +0000`."""
+        now = gmtime(second)
+        date = f"{now.tm_mday:02d}/{MONTHS[now.tm_mon - 1]}/{now.tm_year}"
+        return f"{date}:{now.tm_hour:02d}:{now.tm_min:02d}:{now.tm_sec:02d} +0000"
 
     def _open(self) -> int:
         return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)

@@ -66,9 +66,9 @@ class ClientSocket(_Impatient):
             raise ConnectionResetError(errno.ECONNRESET, "the request took too long, and was answered so")
         self._answering = self.first
 
-    def sendfile(self, *what: Any) -> int:
+    def sendfile(self, *what: Any, **part: Any) -> int:
         self.flush()
-        return super().sendfile(*what)
+        return super().sendfile(*what, **part)
 
     def flush(self) -> None:
         """Send the head if it is all there is."""

@@ -125,6 +125,12 @@ def large(environ: WSGIEnvironment, told: Mapping[str, str]) -> Page:
     return Page([b"x" * int(told["bytes"])])
 
 
+def give_file(environ: WSGIEnvironment, told: Mapping[str, str]) -> Page:
+    """Send the file `path`, as the server sends files."""
+    wrapper: Callable[[object], Iterable[bytes]] = environ["wsgi.file_wrapper"]
+    return Page(wrapper(open(told["path"], "rb")))
+
+
 def write_file(environ: WSGIEnvironment, told: Mapping[str, str]) -> Page:
     """Make the file `path`, with whatever mode the umask leaves."""
     os.close(os.open(told["path"], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
@@ -157,6 +163,7 @@ PAGES: Mapping[str, Callable[[WSGIEnvironment, Mapping[str, str]], Page]] = {
     "/fail": fail,
     "/stream": stream,
     "/large": large,
+    "/given": give_file,
     "/file": write_file,
     "/allocate": allocate,
     "/say": say,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from ...options import OPTIONS
 from ..kit import Check
 from . import application, listening, logs, process, recycling, requests, timeouts, tls, workers
 
@@ -17,5 +18,7 @@ CHECKS: tuple[Check, ...] = (
     *logs.CHECKS,
 )
 
-UNOBSERVABLE: Mapping[str, str] = {}
+UNOBSERVABLE: Mapping[str, str] = {
+    name: "no backend has a part in it" for name, option in OPTIONS.items() if option.group == "development"
+}
 """Option -> why nobody outside can see whether it is honoured."""

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 from unittest import SkipTest
 
 from ..kit import Check, Kit
@@ -89,8 +90,8 @@ def validator_watches_the_application(kit: Kit) -> None:
             "def app(environ, start_response):\n"
             '    if environ["PATH_INFO"] != "/bad":\n'
             "        return good(environ, start_response)\n"
-            '    start_response("200 OK", [("X-Kind", "none")])\n'
-            '    return [b"what this is was not said"]\n\n\n'
+            '    start_response("200 OK", [("Status", "200")])\n'
+            '    return [b"PEP 3333 knows no such header"]\n\n\n'
             "class Site:\n"
             "    app = staticmethod(app)\n"
         )
@@ -128,6 +129,14 @@ def readiness_is_told(kit: Kit) -> None:
         same(serving.request("/-/other").status, 404, "status of another path")
 
 
+def files_arrive_whole(kit: Kit) -> None:
+    path = kit.public / "large"
+    path.write_bytes(os.urandom(300_000))
+    with kit.serve() as serving:
+        for _ in range(2):
+            same(serving.request(f"/given?path={path}").body, path.read_bytes(), "the file")
+
+
 CHECKS = (
     Check("profile-and-server", {}, start_line_tells_profile_and_server, about=("profile", "server", "app")),
     Check(
@@ -145,5 +154,6 @@ CHECKS = (
     Check("production", {}, guard_refuses_development_settings, about=("production", "allow")),
     Check("warmup", {"warmup": ["/", "/sleep?s=0"]}, warm_up_comes_before_the_first_client),
     Check("ready-path", {"ready_path": "/-/ready"}, readiness_is_told),
+    Check("files", {"access_log": "-"}, files_arrive_whole, about=("app",)),
     Check("validate", {"validate": True}, validator_watches_the_application),
 )

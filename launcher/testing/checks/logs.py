@@ -1,7 +1,9 @@
 """What is written down, and where."""
 
+import re
+
 from ..kit import Check, Kit
-from ..serving import Serving, wait_for_text
+from ..serving import Serving, same, wait_for_text
 
 
 def requests_are_logged_to_standard_output(kit: Kit) -> None:
@@ -10,6 +12,15 @@ def requests_are_logged_to_standard_output(kit: Kit) -> None:
         ask_some(serving)
         wait_for_text(serving.stdout, "GET /last ", serving)
         assert_one_line_each(serving.stdout.read_text())
+
+
+def requests_are_logged_briefly(kit: Kit) -> None:
+    with kit.serve() as serving:
+        ask_some(serving)
+        said = wait_for_text(serving.stdout, "GET /last ", serving)
+        for words in (r"GET /stream\?pieces=3 200 6 B", r"POST /echo 200 5 B", r"GET /missing 404 13 B"):
+            line = rf"^\d\d:\d\d:\d\d {words} [\d.]+ m?s$"
+            same(len(re.findall(line, said, re.MULTILINE)), 1, f"lines for {words} in\n{said}")
 
 
 def requests_are_logged_to_a_file(kit: Kit) -> None:
@@ -74,6 +85,7 @@ def messages_go_to_a_file(kit: Kit) -> None:
 
 CHECKS = (
     Check("access-log-stdout", {"access_log": "-"}, requests_are_logged_to_standard_output),
+    Check("access-log-short", {"access_log": "-", "access_log_format": "short"}, requests_are_logged_briefly),
     Check("access-log-file", {"access_log": "PUBLIC/access.log"}, requests_are_logged_to_a_file),
     Check("access-log-off", {"access_log": "off"}, requests_are_not_logged),
     Check("log-level", {"log_level": "critical"}, messages_below_the_level_are_left_out),

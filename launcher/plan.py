@@ -286,6 +286,8 @@ def _application(
         "warmup": list(options.warmup or ()),
         "ready_path": options.ready_path,
         "validate": options.validate,
+        "live": options.live,
+        "threads": options.threads if options.live else None,
     }
     empty: tuple[object, ...] = (None, False, "", [], 0)
     # 0 is a umask that a person may want; elsewhere it asks for nothing.

@@ -61,10 +61,11 @@ def _may_be_page(environ: WSGIEnvironment) -> bool:
 class Page:
     """One exchange; holds the head of HTML back until it is known whether the server is given a file to send."""
 
-    __slots__ = ("_adds", "_begun", "_environ", "_head", "_result", "_start_response", "_tag", "_write")
+    __slots__ = ("_adds", "_begun", "_environ", "_head", "_head_only", "_result", "_start_response", "_tag", "_write")
 
     def __init__(self, environ: WSGIEnvironment, start_response: StartResponse, tag: bytes) -> None:
         self._environ = environ
+        self._head_only = environ["REQUEST_METHOD"] == "HEAD"  # what is inside may make it GET
         self._start_response = start_response
         self._tag = tag
         self._head: tuple[str, list[tuple[str, str]]] | None = None
@@ -78,7 +79,11 @@ class Page:
         self._result = result = app(self._environ, self._start)
         if not self._begun and is_file(result, self._environ.get("wsgi.file_wrapper")):
             self._adds = False
-        self._begin()
+        try:
+            self._begin()
+        except BaseException:
+            self.close()  # the server has nothing yet that it could close
+            raise
         return result if self._begun and not self._adds else self
 
     def _start(
@@ -118,7 +123,7 @@ class Page:
             self._begin()
             yield chunk
         self._begin()
-        if self._adds and self._environ["REQUEST_METHOD"] != "HEAD":
+        if self._adds and not self._head_only:
             yield self._tag
 
     def close(self) -> None:

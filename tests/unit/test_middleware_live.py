@@ -201,6 +201,20 @@ class TestErrors:
         assert isinstance(answer.error, RuntimeError)
         assert answer.status == ""
 
+    def test_close_is_reached_where_the_server_refuses_the_head(self) -> None:
+        body = Body(PAGE)
+
+        def app(environ: WSGIEnvironment, start_response: Any) -> Body:
+            start_response("200 OK", [HTML])
+            return body
+
+        def refuse(*head: Any) -> Any:
+            raise ValueError("no such head")
+
+        with pytest.raises(ValueError, match="no such head"):
+            live(app)(make_environ(), refuse)
+        assert body.closed == 1
+
     def test_error_page_takes_the_place_of_a_page(self) -> None:
         def app(environ: WSGIEnvironment, start_response: Any) -> list[bytes]:
             start_response("200 OK", [HTML, ("Content-Length", "99")])

@@ -87,6 +87,10 @@ class Spec(NamedTuple):
     """Who asked for that; empty where a shipped profile did, which knows nothing of the site."""
     development_warnings: bool = False
     """Whether Python's warnings about the modules on `path` are shown."""
+    live: bool = False
+    """Whether pages load anew in the browser when something that made them was edited."""
+    threads: int = 1
+    """Threads of the worker, for `live` to leave most of them alone."""
 
 
 class Step(NamedTuple):
@@ -167,9 +171,9 @@ def load_target(spec: Spec) -> WSGIApplication:
 
 
 def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
-    """Put the layers around the target: readiness, proxies, access log, limits, prefix, the user's own, validator.
+    """Put the layers around the target; raises ApplicationError.
 
-    Raises ApplicationError.
+    Outermost first: readiness, proxies, refresh, access log, limits, prefix, the user's own, validator.
     """
     if spec.validate:
         from .middleware.validator import validate
@@ -213,6 +217,13 @@ def _own_layers(app: WSGIApplication, spec: Spec) -> WSGIApplication:
         from .middleware.access_log import log_access
 
         app = log_access(app, spec.access_log)
+    # Outside the access log, which is to show the project's requests. Without `live` too the page that told a failure
+    # is to learn that it was mended.
+    if spec.live or DEVELOP in os.environ:
+        from .develop.events import Events, server_state
+        from .middleware.live import refresh_pages
+
+        app = refresh_pages(app, Events(server_state, spec.threads // 2), spec.url_prefix, mark=spec.live)
     # Outside the access log, which is to show the client and not the proxy.
     if spec.trusted_proxies is not None:
         from .middleware.proxies import trust_proxies

@@ -296,6 +296,8 @@ def _application(
         "static_files": options.static_files,
         "static_files_origin": str(static.origin) if options.static_files and static.origin.personal else None,
         "development_warnings": options.development_warnings,
+        "live": options.live,
+        "threads": options.threads if options.live else None,
     }
     empty: tuple[object, ...] = (None, False, "", [], 0)
     # 0 is a umask that a person may want; elsewhere it asks for nothing.

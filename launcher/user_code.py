@@ -138,6 +138,36 @@ def place(error: BaseException) -> str:
     return f"{short(own[-1].filename)}:{own[-1].lineno}" if own else ""
 
 
+def files(error: BaseException) -> list[str]:
+    """Return the files that an error and those that led to it name: an edit of one may mend it.
+
+    The standard library's are left out, and ours.
+    """
+    found: dict[str, None] = {}
+    seen: list[BaseException] = []
+    errors: list[BaseException | None] = [error]
+    while errors:
+        each = errors.pop()
+        if each is None or each in seen:
+            continue
+        seen.append(each)
+        names = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(each.__traceback__)]
+        if isinstance(each, SyntaxError):
+            names.append(each.filename or "")
+        found.update((os.path.abspath(name), None) for name in names if name and not name.startswith("<"))
+        errors += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
+    return [name for name in found if not (name.startswith(OURS) or _is_standard(name))]
+
+
+def is_own(filename: str) -> bool:
+    """Whether a file is the project's."""
+    return not (filename.startswith((OURS, "<")) or _is_installed(filename))
+
+
+def _is_standard(filename: str) -> bool:
+    return filename.startswith(STANDARD) and not any(name in filename for name in INSTALLED)
+
+
 def _is_installed(filename: str) -> bool:
     """Whether a file is the standard library's or somebody's package, rather than the project's."""
     return filename.startswith(STANDARD) or any(name in filename for name in INSTALLED) or ".zip" in filename
@@ -153,7 +183,17 @@ def short(path: str) -> str:
 
 
 def tell(error: ApplicationError) -> None:
-    """Write the report to stderr in one piece, so that the workers' reports do not mix."""
+    """Tell the development loop; without one, write the report to stderr in one piece, for workers' not to mix."""
+    from .develop.channel import FAILURE, Channel
+
+    channel = Channel.of(os.environ)
+    if channel is not None:
+        try:
+            channel.tell(FAILURE, {"message": error.message, "trace": error.trace, "files": files(error)})
+        except OSError:
+            pass  # the loop has gone
+        else:
+            return
     data = error.report().encode("utf-8", "backslashreplace")
     try:
         while data:

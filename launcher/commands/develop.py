@@ -87,7 +87,7 @@ def _page(plan: LaunchPlan, count: int) -> tuple[str, ...]:
     words = [word for fd in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count) for word in ("--fd", str(fd))]
     for flag, path in (("--tls-cert", plan.options.tls_cert), ("--tls-key", plan.options.tls_key)):
         words += [flag, path] if path else []
-    words += ["--graceful-timeout", "0", "--log-level", "warning"]
+    words += ["--graceful-timeout", "5", "--log-level", "warning"]
     return (sys.executable, "-P", "-m", "launcher.runners.wsgiref", *words, BROKEN)
 
 

@@ -80,26 +80,26 @@ class Channel:
         with open(self.changes, "a", encoding="utf-8") as file:
             file.write(text)
 
+    def size(self) -> int:
+        """Return the length of `CHANGES`, another one after each change."""
+        try:
+            return os.stat(self.changes).st_size
+        except FileNotFoundError:
+            return 0
+
 
 class Changes:
     """A worker's view of `CHANGES`; a look costs one system call where there is nothing new."""
 
     def __init__(self, channel: Channel) -> None:
-        self._path = channel.changes
-        self._seen = self._size()
-
-    def _size(self) -> int:
-        try:
-            return os.stat(self._path).st_size
-        except FileNotFoundError:
-            return 0
+        self._channel = channel
+        self._seen = channel.size()
 
     def news(self) -> list[str]:
         """Return the files that changed since the last look."""
-        size = self._size()
-        if size == self._seen:
+        if self._channel.size() == self._seen:
             return []
-        with open(self._path, encoding="utf-8") as file:
+        with open(self._channel.changes, encoding="utf-8") as file:
             file.seek(self._seen)
             text = file.read()
         self._seen += len(text.encode())

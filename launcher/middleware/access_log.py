@@ -111,7 +111,7 @@ class Exchange:
     def hand_on(self, result: Iterable[bytes]) -> Iterable[bytes]:
         """Return what the server is given for `result`: the file itself where it may want to send one."""
         self._close_body = getattr(result, "close", None)
-        if _is_file(result, self._environ.get("wsgi.file_wrapper")):
+        if is_file(result, self._environ.get("wsgi.file_wrapper")):
             try:
                 result.close = self.close  # type: ignore[attr-defined]  # Django does the same to the file
             except AttributeError:
@@ -180,7 +180,7 @@ class Sized:
         return len(self._exchange._result)  # type: ignore[arg-type]  # hand_on() has asked
 
 
-def _is_file(result: object, wrapper: object) -> bool:
+def is_file(result: object, wrapper: object) -> bool:
     """Whether `result` came from wsgi.file_wrapper: its instance, or, with uWSGI 2.0.30, the file itself."""
     if wrapper is None:
         return False

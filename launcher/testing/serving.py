@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 from .client import DEADLINE_S, Answer, Client, request
 
@@ -90,7 +90,7 @@ class Serving:
         else:
             write_project(directory, profile, name=name, files=files or {})
 
-    def __enter__(self) -> "Serving":
+    def __enter__(self) -> Self:
         self.stdout = self.directory / "stdout"
         self.stderr = self.directory / "stderr"
         with self.stdout.open("wb") as stdout, self.stderr.open("wb") as stderr:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.testing.client import request
-from launcher.testing.serving import DEADLINE_S, clean_environment, session_members, wait_for, write_project
+from launcher.testing.client import DEADLINE_S, request
+from launcher.testing.serving import clean_environment, session_members, wait_for, write_project
 
 pytestmark = pytest.mark.live
 

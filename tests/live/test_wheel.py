@@ -28,7 +28,7 @@ def test_the_wheel_holds_the_package_and_its_profiles_and_nothing_else(wheel: Pa
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert {f"launcher/_profiles/{name}.toml" for name in ("dev", "prod", "container")} <= names
-    assert "launcher/py.typed" in names
+    assert {"launcher/py.typed", "launcher/develop/live.js"} <= names
     assert {name.split("/")[0] for name in names} == {
         "launcher",
         next(n for n in names if "dist-info" in n).split("/")[0],

@@ -104,7 +104,10 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
     channel.close()
     if not message:
         os._exit(0)
-    os.write(telling, b".")
+    try:
+        os.write(telling, b".")
+    except BrokenPipeError:
+        pass  # another template has taken the place of this one
     os.close(telling)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     order: dict[str, Any] = json.loads(message)

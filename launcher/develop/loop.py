@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..errors import LaunchError
 from ..supervise.template import become_subreaper
 from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
-from .files import Interest, is_installed
-from .stock import Order, Template, spawn, start_cold
+from .files import Interest
+from .project import Project
+from .stock import Order, Stock, spawn
 from .terminal import failure_text
-from .watching import Watcher, why_poll
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from .news import News
 
@@ -94,14 +94,11 @@ class Loop:
         self._ready = False
         self._leaving: dict[int, Leaving] = {}
         """Processes that were told to go."""
-        self._template: Template | None = None
-        self._next_template: Template | None = None
-        self._told_left_out: set[str] = set()
+        self._stock = Stock(channel, descriptors)
+        self._project: Project | None = None
+        self._told: set[str] = set()
+        """Modules of which was said that they cannot be held."""
         self._checks = 0
-        self._watcher: Watcher | None = None
-        self._watched_ns = 0
-        """Since when all directories are watched: wall clock."""
-        self._interest = terms.interest
         self._pending: set[str] = set()
         self._start_at = 0.0
         """When changes that are pending are acted on."""
@@ -119,23 +116,16 @@ class Loop:
         """Serve until told to stop, and return the exit status."""
         become_subreaper()
         self._start((), "the first start")
-        poll = why_poll(self._interest.root)
-        if poll:
-            self._news.say(f"files are looked at twice a second: {poll}")
-        self._poll = bool(poll)
-        self._watch()
+        self._project = Project(self._terms.interest, self._channel, self._news)
         while not self._stopping or self._server is not None or self._leaving:
-            self._turn()
-        for template in (self._template, self._next_template):
-            if template is not None:
-                template.close()
-        if self._watcher is not None:
-            self._watcher.close()
+            self._turn(self._project)
+        self._stock.close()
+        self._project.close()
         return 0
 
-    def _turn(self) -> None:
-        awaited: list[Any] = [self._wake]
-        awaited += [each for each in (self._watcher, self._template, self._next_template) if each is not None]
+    def _turn(self, project: Project) -> None:
+        """Wait for something to happen, and deal with it."""
+        awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
         times = [*(each.until for each in self._leaving.values()), *([self._start_at] if self._pending else [])]
@@ -145,14 +135,14 @@ class Loop:
             self._notice_signals()
         if self._server is not None and self._server.notices in ready:
             self._hear(self._server)
-        for template in (self._template, self._next_template):
-            if template is not None and template in ready:
-                self._hear_template(template)
-        if self._watcher is not None and self._watcher in ready and not self._stopping:
-            self._note(self._watcher.changes())
+        for template in self._stock.templates:
+            if template in ready:
+                self._tell_left_out(self._stock.hear(template))
+        if project in ready:
+            self._note(project.changes())
         now = time.monotonic()
         if self._pending and now >= self._start_at and not self._stopping:
-            self._act()
+            self._act(project)
         for pid, leaving in self._leaving.items():
             if now >= leaving.until:
                 _signal(pid, signal.SIGKILL)
@@ -177,6 +167,8 @@ class Loop:
                 return
             if pid in self._leaving:
                 self._leaving.pop(pid).notices.close()
+            if pid == self._checks:
+                self._checks = 0
             if self._server is not None and pid == self._server.pid:
                 self._lose(self._server, os.waitstatus_to_exitcode(raw))
 
@@ -194,29 +186,8 @@ class Loop:
 
     # Changes
 
-    def _watch(self) -> None:
-        """Watch what there is to watch now."""
-        directories = self._interest.directories()
-        before = self._watcher
-        if before is None or directories != before.directories:
-            self._watcher = Watcher(directories, poll=self._poll)
-            self._watched_ns = time.time_ns()
-            if before is not None:
-                self._note(before.changes())
-                before.close()
-
-    def _note(self, paths: Iterable[str]) -> None:
+    def _note(self, changed: set[str]) -> None:
         """Take changes in, and wait a moment for more where they come in a burst."""
-        assert self._watcher is not None
-        found = self._interest.sort(paths, self._watcher.directories)
-        if found.afresh:
-            self._channel.changed(found.afresh)
-            self._news.say(f"{_names(found.afresh, self._interest.root)}: no restart needed")
-        if any(os.path.isdir(path) or path in self._watcher.directories for path in paths):
-            self._watch()
-            inside = (os.path.join(path, name) for path in paths if os.path.isdir(path) for name in os.listdir(path))
-            found.restart.extend(self._interest.sort(inside, frozenset()).restart)
-        changed = {*found.plan, *found.restart}
         if not changed:
             return
         if not self._pending:
@@ -228,38 +199,23 @@ class Loop:
             self._start_at = time.monotonic() + self._pause
         self._pending |= changed
 
-    def _act(self) -> None:
+    def _act(self, project: Project) -> None:
         """Serve what is on disk now."""
         paths, self._pending = tuple(sorted(self._pending)), set()
         cold = ""
-        if any(path in self._interest.plan for path in paths):
+        if planned := project.of_the_plan(paths):
+            before = self._terms
             try:
-                terms = self._replan()
+                self._terms = self._replan()
             except LaunchError as error:
                 self._news.refuse(error)
-                if all(path in self._interest.plan for path in paths):
-                    return
             else:
-                if terms == self._terms and all(path in self._interest.plan for path in paths):
-                    return
-                self._terms = terms
-                self._interest = terms.interest._replace(
-                    **{name: getattr(self._interest, name) for name in ("loaded", "afresh", "outside")}
-                )
-        elif settings := [path for path in paths if path in self._settings_files()]:
+                project.renew(self._terms.interest)
+            if self._terms == before and len(planned) == len(paths):
+                return
+        elif settings := project.settings(paths):
             cold = f"{os.path.basename(settings[0])} has settings"
         self._start(paths, cold)
-
-    def _settings_files(self) -> set[str]:
-        """Return the files of the settings module, and of its package where that is for settings alone."""
-        lesson = self._channel.hear(LEARNT)
-        names = set(lesson.get("settings", ()))
-        packages = {name.rpartition(".")[0] for name in names if "settings" in name.rpartition(".")[0]}
-        return {
-            file
-            for name, file in lesson.get("modules", ())
-            if name in names or name in packages or name.rpartition(".")[0] in packages
-        }
 
     # Servers
 
@@ -271,35 +227,16 @@ class Loop:
             _signal(self._checks, signal.SIGKILL)
         self._channel.forget(FAILURE)
         self._channel.forget(SERVER_LOG)
-        self._launch(self._terms.order, paths, cold or self._why_cold(), page=False)
-
-    def _why_cold(self) -> str:
-        if not self._terms.warm:
-            return "warm_start is off"
-        if self._template is None or not self._template.ready:
-            return "what it needs is still being imported ahead"
-        return ""
+        cold = cold if self._terms.warm else "warm_start is off"
+        self._launch(self._terms.order, paths, cold, page=False)
 
     def _launch(self, order: Order, paths: tuple[str, ...], cold: str, *, page: bool) -> None:
         name = f"@serve-develop-{os.getpid()}-{os.urandom(8).hex()}"
         notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         notices.bind("\0" + name[1:])
         notices.setblocking(False)
-        order = order._replace(environ={**order.environ, "NOTIFY_SOCKET": name})
         began, began_ns = time.monotonic(), time.time_ns()
-        pid = 0
-        if not cold and self._template is not None:
-            pid = self._template.fork(order)
-            # Looked at while it starts.
-            cold = self._template.unlike(self._terms.order) if pid else "the process to fork from has gone"
-            if cold:
-                if pid:
-                    _signal(pid, signal.SIGKILL)
-                pid = 0
-                self._template.close()
-                self._template = None
-        if not pid:
-            pid = start_cold(order, self._descriptors)
+        pid, cold = self._stock.start(order._replace(environ={**order.environ, "NOTIFY_SOCKET": name}), cold)
         self._ready = False
         self._server = Running(pid, notices, began, began_ns, paths, cold, page)
         self._news.server_begins(pid)
@@ -332,10 +269,13 @@ class Loop:
         if not first:
             text = f"reloaded in {took * 1000:.0f} ms"
             text += f", cold ({server.cold})" if server.cold else ""
-            text += f": {_names(server.paths, self._interest.root)}" if server.paths else ""
+            text += f": {self._project.names(server.paths)}" if server.paths and self._project else ""
             self._news.say(text)
         self._news.reload_ends("")
-        self._learn(server)
+        if (lesson := self._channel.hear(LEARNT)) and self._project is not None:
+            self._note(self._project.learn(lesson, server.began_ns))
+            if self._terms.warm:
+                self._stock.keep_up(lesson, self._terms.order)
         if self._terms.checks is not None:
             self._checks = spawn(self._terms.checks, ())
         if first and self._terms.url:
@@ -352,9 +292,7 @@ class Loop:
             return
         if stale := self._channel.hear(STALE):
             self._channel.forget(STALE)
-            if self._template is not None:
-                self._template.close()
-                self._template = None
+            self._stock.discard()
             self._start(server.paths, stale["reason"])
             return
         facts = self._channel.hear(FAILURE)
@@ -374,78 +312,17 @@ class Loop:
         self._news.say(failure_text(facts, colour=self._news.colour))
         self._news.reload_ends(str(facts["message"]))
         self._since = self._since or server.began
-        outside = {os.path.dirname(path) for path in facts.get("files", ()) if not is_installed(path)}
-        files = {path for path in facts.get("files", ()) if not is_installed(path)}
-        self._interest = self._interest._replace(loaded=self._interest.loaded | files)
-        if self._watcher is not None and not outside <= self._watcher.directories:
-            self._watch()
         if self._terms.broken is not None:
-            self._launch(self._terms.broken, (), "" if self._template and self._template.ready else "a page", page=True)
-        self._missed(server, files)
+            self._launch(self._terms.broken, (), "" if self._stock.ready else "a page", page=True)
+        if self._project is not None:
+            self._note(self._project.learn_failure(facts.get("files", ()), server.began_ns))
 
-    # What was learnt
-
-    def _learn(self, server: Running) -> None:
-        """Watch what the application is made of, and have a template made for it."""
-        lesson = self._channel.hear(LEARNT)
-        if not lesson:
-            return
-        own = {file for _, file in lesson["modules"] if file and not is_installed(file)}
-        self._interest = self._interest._replace(
-            loaded=frozenset(own), afresh=tuple(lesson["afresh"]), outside=tuple(_outside(own, self._interest.root))
-        )
-        self._watch()
-        self._missed(server, own)
-        if not self._terms.warm:
-            return
-        newest = self._next_template or self._template
-        if newest is None or newest.outgrown(lesson) or newest.unlike(self._terms.order):
-            if self._next_template is not None:
-                self._next_template.close()
-            self._next_template = Template(self._channel, self._terms.order, self._descriptors, lesson)
-
-    def _missed(self, server: Running, files: Iterable[str]) -> None:
-        """Take in what changed after a server began and before it was watched."""
-        if server.began_ns > self._watched_ns:
-            return
-        late = []
-        for path in files:
-            try:
-                if os.stat(path).st_mtime_ns > server.began_ns:
-                    late.append(path)
-            except OSError:
-                pass  # what was learnt may be of a server before
-        if late:
-            self._note(late)
-
-    def _hear_template(self, template: Template) -> None:
-        template.hear()
-        if template.ready and template is self._next_template:
-            if self._template is not None:
-                self._template.close()
-            self._template, self._next_template = template, None
-            for name, reason in template.left_out.items():
-                if "starts threads" in reason and reason.startswith(name) and name not in self._told_left_out:
-                    self._told_left_out.add(name)
-                    self._news.say(f"each start imports it anew: {reason}")
-        elif template.gone:
-            template.close()
-            if template is self._next_template:
-                self._next_template = None
-            else:
-                self._template = None
-
-
-def _outside(files: Iterable[str], root: str) -> set[str]:
-    """Return the directories of modules that lie elsewhere, such as packages that are installed to be edited."""
-    inside = os.path.join(root, "")
-    return {os.path.dirname(file) for file in files if not file.startswith(inside)}
-
-
-def _names(paths: Sequence[str], root: str) -> str:
-    shown = [os.path.relpath(path, root) for path in paths[:2]]
-    more = len(paths) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    def _tell_left_out(self, left_out: Mapping[str, str]) -> None:
+        """Say once of each module that cannot live through a fork that it is imported anew each time."""
+        for name, reason in left_out.items():
+            if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
+                self._told.add(name)
+                self._news.say(f"each start imports it anew: {reason}")
 
 
 def _how(status: int) -> str:

@@ -39,7 +39,7 @@ class Template:
         self._standing = 0
         """The process that the next server becomes."""
         self._channel = channel
-        self._environ = dict(order.environ)
+        self._environ = _lasting(order)
         self._variables = lesson["variables"]
         self._modules = _installed(lesson)
         self._facts: Mapping[str, Any] = {
@@ -49,7 +49,8 @@ class Template:
         channel.tell(TEMPLATE, self._facts)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         words = ("-P", "-m", "launcher.develop.template", str(theirs.fileno()))
-        self.pid = spawn(order._replace(argv=(sys.executable, *words)), [*descriptors, theirs.fileno()])
+        made = order._replace(argv=(sys.executable, *words), environ=self._environ)
+        self.pid = spawn(made, [*descriptors, theirs.fileno()])
         os.setpriority(os.PRIO_PROCESS, self.pid, NICENESS)
         theirs.close()
 
@@ -94,7 +95,7 @@ class Template:
         """Return why a warm start would not be what a cold one is; empty where it would."""
         if not self.ready:
             return ""
-        if self._environ != dict(order.environ):
+        if self._environ != _lasting(order):
             return "the environment changed"
         before = self._facts["stamps"]
         changed = [path for path, stamp in stamps(before).items() if stamp is None or list(stamp) != before[path]]
@@ -113,8 +114,82 @@ class Template:
             pass  # whoever reaps children has heard
 
 
+class Stock:
+    """Templates: the one that servers are forked from, and the one that is to take its place."""
+
+    def __init__(self, channel: Channel, descriptors: Sequence[int]) -> None:
+        self._channel = channel
+        self._descriptors = descriptors
+        self._template: Template | None = None
+        self._next: Template | None = None
+
+    @property
+    def templates(self) -> list[Template]:
+        return [template for template in (self._template, self._next) if template is not None]
+
+    @property
+    def ready(self) -> bool:
+        return self._template is not None
+
+    def start(self, order: Order, cold: str) -> tuple[int, str]:
+        """Start a server, warm unless there is a reason to start it `cold`; return its process, and why it is not warm.
+
+        NOTIFY_SOCKET is each server's own; templates are made without one.
+        """
+        if not cold and self._template is None:
+            cold = "what it needs is still being imported ahead"
+        if not cold and self._template is not None:
+            pid = self._template.fork(order)
+            # Looked at while it starts.
+            cold = self._template.unlike(order) if pid else "the process to fork from has gone"
+            if not cold:
+                return pid, ""
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            self.discard()
+        return start_cold(order, self._descriptors), cold
+
+    def discard(self) -> None:
+        """Do without the template that there is."""
+        if self._template is not None:
+            self._template.close()
+            self._template = None
+
+    def keep_up(self, lesson: Mapping[str, Any], order: Order) -> None:
+        """Have another template made, where the one that there is or will be does not do any more."""
+        newest = self._next or self._template
+        if newest is None or newest.outgrown(lesson) or newest.unlike(order):
+            if self._next is not None:
+                self._next.close()
+            self._next = Template(self._channel, order, self._descriptors, lesson)
+
+    def hear(self, template: Template) -> Mapping[str, str]:
+        """Learn of a template; return what one leaves out that has just become ready."""
+        template.hear()
+        if template.gone:
+            template.close()
+            if template is self._next:
+                self._next = None
+            else:
+                self._template = None
+        elif template is self._next:
+            self.discard()
+            self._template, self._next = template, None
+            return template.left_out
+        return {}
+
+    def close(self) -> None:
+        for template in self.templates:
+            template.close()
+
+
 def _installed(lesson: Mapping[str, Any]) -> set[str]:
     return {name for name, file in lesson["modules"] if is_installed(file)}
+
+
+def _lasting(order: Order) -> dict[str, str]:
+    """Return the environment, but for what is another for each server."""
+    return {name: value for name, value in order.environ.items() if name != "NOTIFY_SOCKET"}
 
 
 def start_cold(order: Order, descriptors: Sequence[int]) -> int:

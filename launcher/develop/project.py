@@ -1,0 +1,125 @@
+"""What the development loop knows of the project: its files, and which of them have changed."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from .files import Interest, is_installed
+from .watching import Watcher, why_poll
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from .channel import Channel
+    from .news import News
+
+
+class Project:
+    """The files that are watched."""
+
+    def __init__(self, interest: Interest, channel: Channel, news: News) -> None:
+        """Begin to watch."""
+        self._interest = interest
+        self._channel = channel
+        self._news = news
+        self._lesson: Mapping[str, Any] = {}
+        poll = why_poll(interest.root)
+        if poll:
+            news.say(f"files are looked at twice a second: {poll}")
+        self._poll = bool(poll)
+        self._watcher = Watcher(interest.directories(), poll=self._poll)
+        self._watched_ns = time.time_ns()
+        """Since when all directories are watched: wall clock."""
+
+    def fileno(self) -> int:
+        return self._watcher.fileno()
+
+    def changes(self) -> set[str]:
+        """Return the files whose changes want a restart, and tell workers of those that do not."""
+        return self._sift(self._watcher.changes())
+
+    def _sift(self, paths: Iterable[str]) -> set[str]:
+        found = self._interest.sort(paths, self._watcher.directories)
+        if found.afresh:
+            self._channel.changed(found.afresh)
+            self._news.say(f"{self.names(found.afresh)}: no restart needed")
+        restart = {*found.plan, *found.restart}
+        if any(os.path.isdir(path) or path in self._watcher.directories for path in paths):
+            restart |= self._watch()
+            inside = (os.path.join(path, name) for path in paths if os.path.isdir(path) for name in os.listdir(path))
+            restart.update(self._interest.sort(inside, frozenset()).restart)
+        return restart
+
+    def _watch(self) -> set[str]:
+        """Watch what there is to watch by now; return what has changed meanwhile."""
+        directories = self._interest.directories()
+        before = self._watcher
+        if directories == before.directories:
+            return set()
+        self._watcher = Watcher(directories, poll=self._poll)
+        self._watched_ns = time.time_ns()
+        late = before.changes()
+        before.close()
+        return self._sift(late)
+
+    def renew(self, interest: Interest) -> None:
+        """Take over what another plan wants watched."""
+        known = self._interest
+        self._interest = interest._replace(loaded=known.loaded, afresh=known.afresh, outside=known.outside)
+        self._watch()
+
+    def learn(self, lesson: Mapping[str, Any], since_ns: int) -> set[str]:
+        """Watch what an application is made of; return what has changed since its server began."""
+        self._lesson = lesson
+        own = {file for _, file in lesson["modules"] if file and not is_installed(file)}
+        inside = os.path.join(self._interest.root, "")
+        # Such as packages that are installed to be edited.
+        outside = sorted({os.path.dirname(file) for file in own if not file.startswith(inside)})
+        self._interest = self._interest._replace(
+            loaded=frozenset(own), afresh=tuple(lesson["afresh"]), outside=tuple(outside)
+        )
+        return self._missed(own, since_ns)
+
+    def learn_failure(self, files: Iterable[str], since_ns: int) -> set[str]:
+        """Watch the files that a traceback names; return what has changed since its server began."""
+        own = {path for path in files if not is_installed(path)}
+        self._interest = self._interest._replace(loaded=self._interest.loaded | own)
+        return self._missed(own, since_ns)
+
+    def _missed(self, files: Iterable[str], since_ns: int) -> set[str]:
+        """Return what changed after a server began and before it was watched."""
+        late = self._watch()
+        if since_ns < self._watched_ns:
+            for path in files:
+                try:
+                    if os.stat(path).st_mtime_ns > since_ns:
+                        late.add(path)
+                except OSError:
+                    pass  # what was learnt may be of a server before
+        return late
+
+    def of_the_plan(self, paths: Iterable[str]) -> list[str]:
+        """Return those that the plan is made of."""
+        return [path for path in paths if path in self._interest.plan]
+
+    def settings(self, paths: Iterable[str]) -> list[str]:
+        """Return those that are the settings module, or of its package where that is for settings alone."""
+        names = set(self._lesson.get("settings", ()))
+        packages = {name.rpartition(".")[0] for name in names if "settings" in name.rpartition(".")[0]}
+        files = {
+            file
+            for name, file in self._lesson.get("modules", ())
+            if name in names or name in packages or name.rpartition(".")[0] in packages
+        }
+        return [path for path in paths if path in files]
+
+    def names(self, paths: Sequence[str]) -> str:
+        """Return some paths as a person would call them."""
+        shown = [os.path.relpath(path, self._interest.root) for path in paths[:2]]
+        more = len(paths) - len(shown)
+        return ", ".join(shown) + (f" and {more} more" if more else "")
+
+    def close(self) -> None:
+        self._watcher.close()

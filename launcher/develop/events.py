@@ -10,6 +10,7 @@ import signal
 import socket
 import threading
 import time
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 SCRIPT = "/-serve/live.js"
 EVENTS = "/-serve/events"
 
-POLL_S = 0.1
+POLL_S = 0.2
 """How late a change, or a stop of the server, may be noticed."""
 BREATH_S = 1.0
 """How often something is sent, so that a client that has gone is noticed."""
@@ -146,11 +147,13 @@ def stopping() -> bool:
 
 
 def server_state() -> str:
-    """Return what stands for the code that this server runs, and for what has changed since it loaded it.
-
-    All workers of one start have the same parent: a page may come from one of them, and its events from another.
-    """
-    parent = os.getppid()
+    """Return what stands for the code that this server runs, and for what has changed since it loaded it."""
     channel = Channel.of(os.environ)
-    changes = channel.size() if channel else 0
-    return f"{parent}-{started(parent)}-{changes}"
+    return f"{_start()}-{channel.size() if channel else 0}"
+
+
+@cache
+def _start() -> str:
+    """Return what all workers of one start have in common: a page may come from one, and its events from another."""
+    parent = os.getppid()
+    return f"{parent}-{started(parent)}"

@@ -80,6 +80,8 @@ def _check_migrations(command: BaseCommand) -> None:
 def main(argv: Sequence[str]) -> None:
     """Say what is wrong on standard error, and nothing else: what the site itself writes, its workers have written."""
     os.nice(NICENESS)
+    if os.getpgid(0) != os.getpid():
+        os.setsid()  # Ctrl-C is for the loop, which ends this process
     said = os.dup(2)
     coloured = os.isatty(said) and not os.environ.get("NO_COLOR")
     nothing = os.open(os.devnull, os.O_WRONLY)

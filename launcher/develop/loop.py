@@ -5,6 +5,7 @@ A request that comes while nothing serves waits in the kernel's backlog for the 
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -17,7 +18,7 @@ from ..supervise.template import become_subreaper
 from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
 from .files import Interest
 from .project import Project
-from .stock import Order, Stock, spawn
+from .stock import Order, Stock
 from .terminal import failure_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2.0
 """What a server that was told to stop may take beyond `graceful_timeout`."""
+CHECK_AFTER_S = 1.0
+"""Django's checks wait so long for another edit."""
 FIRST_PAUSE_S = 0.02
 LONGEST_PAUSE_S = 0.32
 """How long a burst of changes is let go on before the next start, once it has overtaken a start."""
@@ -99,6 +102,7 @@ class Loop:
         self._told: set[str] = set()
         """Modules of which was said that they cannot be held."""
         self._checks = 0
+        self._check_at = math.inf
         self._pending: set[str] = set()
         self._start_at = 0.0
         """When changes that are pending are acted on."""
@@ -128,8 +132,11 @@ class Loop:
         awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
-        times = [*(each.until for each in self._leaving.values()), *([self._start_at] if self._pending else [])]
-        wait = max(0.0, min(times) - time.monotonic()) if times else None
+        times = [self._check_at, *(each.until for each in self._leaving.values())]
+        if self._pending:
+            times.append(self._start_at)
+        until = min(times)
+        wait = None if until == math.inf else max(0.0, until - time.monotonic())
         ready = select.select(awaited, [], [], wait)[0]
         if self._wake in ready:
             self._notice_signals()
@@ -143,6 +150,9 @@ class Loop:
         now = time.monotonic()
         if self._pending and now >= self._start_at and not self._stopping:
             self._act(project)
+        if now >= self._check_at and self._terms.checks is not None:
+            self._check_at = math.inf
+            self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
         for pid, leaving in self._leaving.items():
             if now >= leaving.until:
                 _signal(pid, signal.SIGKILL)
@@ -181,6 +191,10 @@ class Loop:
             _signal(pid, signal.SIGKILL if again else number)
             if number == signal.SIGINT:
                 self._leaving[pid] = leaving._replace(until=min(leaving.until, now + KILL_AFTER_S))
+        self._end_checks()
+
+    def _end_checks(self) -> None:
+        self._check_at = math.inf
         if self._checks:
             _signal(self._checks, signal.SIGKILL)
 
@@ -223,8 +237,7 @@ class Loop:
         """Replace the server by one with the code that is on disk."""
         if self._server is not None:
             self._dismiss(self._server, signal.SIGTERM)
-        if self._checks:
-            _signal(self._checks, signal.SIGKILL)
+        self._end_checks()
         self._channel.forget(FAILURE)
         self._channel.forget(SERVER_LOG)
         cold = cold if self._terms.warm else "warm_start is off"
@@ -277,7 +290,7 @@ class Loop:
             if self._terms.warm:
                 self._stock.keep_up(lesson, self._terms.order)
         if self._terms.checks is not None:
-            self._checks = spawn(self._terms.checks, ())
+            self._check_at = time.monotonic() + CHECK_AFTER_S
         if first and self._terms.url:
             from .browser import open_browser
 

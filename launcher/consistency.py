@@ -53,7 +53,8 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
         say("backlog", message, f"Set backlog = {host.somaxconn}, or raise the kernel's limit.")
     for name, option in OPTIONS.items():
         asked = options.value(name) and options.value(name) != option.default and settings[name].origin.personal
-        if options.production and option.group == "development" and asked:
+        # `watch` may stand in [tool.serve] for whichever profile watches.
+        if options.production and option.group == "development" and name != "watch" and asked:
             message = f"{name} is for development, and production = true ({settings['production'].origin})"
             say(name, message, f"Remove {name}, or set it in a profile for development.")
     found += _accounts(options, settings, host)

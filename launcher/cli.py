@@ -11,25 +11,10 @@ from . import __version__
 from .arguments import looks_like_app
 from .draft import meant
 from .errors import Exit, LaunchError
+from .flags import OptionCommand, Said, takes, takes_options
 from .instance import Instance
-from .kinds import Flag
-from .options import OPTIONS, Option
+from .options import OPTIONS
 from .start import compile_plan, report, request_of, start, working_directory
-
-Said = Mapping[str, tuple[str, ...]]
-
-GROUPS = {
-    "application": "What is served",
-    "listening": "Where it listens",
-    "workers": "Workers",
-    "timeouts": "How long things take",
-    "recycling": "When workers are replaced",
-    "process": "The process",
-    "tls": "TLS",
-    "development": "Development",
-    "requests": "Proxies and limits",
-    "logs": "Logs",
-}
 
 
 class _DefaultGroup(click.Group):
@@ -44,58 +29,6 @@ class _DefaultGroup(click.Group):
         super().format_commands(ctx, formatter)
         start_command = self.commands["run"]
         start_command.format_options(ctx, formatter)
-
-
-class _OptionCommand(click.Command):
-    """A command that takes every option, shown by group."""
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        records: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            option = OPTIONS.get(parameter.name or "")
-            title = GROUPS[option.group] if option else "This command"
-            records.setdefault(title, []).append(record)
-        for title in ("This command", *GROUPS.values()):
-            if title in records:
-                with formatter.section(title):
-                    formatter.write_dl(records[title])
-
-
-def _declared(option: Option[Any]) -> click.Option:
-    """Return click's option for a declaration. Values stay text: the layers read them."""
-    if isinstance(option.kind, Flag):
-        return click.Option([f"{option.flag}/--no-{option.flag[2:]}", option.name], default=None, help=option.help)
-    return click.Option([option.flag, option.name], multiple=True, metavar=option.kind.metavar, help=option.help)
-
-
-def _takes(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command these options; it is called with `said` instead of the single values."""
-
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        parameters: list[click.Parameter] = [_declared(OPTIONS[name]) for name in names if name != "app"]
-
-        def with_said(**values: Any) -> Any:
-            said = {}
-            for name in names:
-                value = values.pop(name, None)
-                if isinstance(value, bool):
-                    said[name] = ("true" if value else "false",)
-                elif value:
-                    said[name] = (value,) if isinstance(value, str) else tuple(value)
-            return function(said=said, **values)
-
-        with_said.__doc__ = function.__doc__
-        with_said.__name__ = function.__name__
-        with_said.__click_params__ = [*parameters, *reversed(getattr(function, "__click_params__", []))][::-1]  # type: ignore[attr-defined]
-        return with_said
-
-    return decorate
-
-
-_takes_options = _takes(*OPTIONS)
 
 
 def _format(*forms: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -123,8 +56,8 @@ def _app(ctx: click.Context, parameter: click.Parameter, value: str | None) -> s
     raise click.UsageError(f"'{value}' is neither a command nor an application such as mysite.wsgi:application.{hint}")
 
 
-@cli.command(cls=_OptionCommand, hidden=True)
-@_takes_options
+@cli.command(cls=OptionCommand, hidden=True)
+@takes_options
 @click.option("--dry-run", is_flag=True, help="Print the native command, quoted for a shell, and start nothing.")
 @click.argument("app", required=False, callback=_app)
 @click.pass_obj
@@ -138,8 +71,8 @@ def run(environ: Mapping[str, str], said: Said, dry_run: bool) -> int:
     return Exit.FINE
 
 
-@cli.command(cls=_OptionCommand)
-@_takes_options
+@cli.command(cls=OptionCommand)
+@takes_options
 @_format("text", "json", "toml")
 @click.argument("option", required=False)
 @click.pass_obj
@@ -156,8 +89,8 @@ def explain(environ: Mapping[str, str], said: Said, form: str, option: str | Non
     return Exit.FINE
 
 
-@cli.command(cls=_OptionCommand)
-@_takes_options
+@cli.command(cls=OptionCommand)
+@takes_options
 @_format("text", "json")
 @click.argument("app", required=False, callback=_app)
 @click.pass_obj
@@ -192,8 +125,8 @@ def _running(said: Said, environ: Mapping[str, str]) -> tuple[str, list[Instance
     return profile, instance.find(environ, project, profile)
 
 
-@cli.command(cls=_OptionCommand)
-@_takes("profile", "chdir")
+@cli.command(cls=OptionCommand)
+@takes("profile", "chdir")
 @_format("text", "json")
 @click.option("--all", "everything", is_flag=True, help="Of all projects and profiles.")
 @click.pass_obj
@@ -214,28 +147,38 @@ def status(environ: Mapping[str, str], said: Said, form: str, everything: bool) 
     return Exit.FINE if documents and all(each["ready"] for each in documents) else Exit.NOT_READY
 
 
-@cli.command("reload", cls=_OptionCommand)
-@_takes("profile", "chdir")
-@click.option("--pid", type=int, help="Which server, where several run with this profile.")
-@click.pass_obj
-def reload_(environ: Mapping[str, str], said: Said, pid: int | None) -> int:
+def _acts_on_one(function: Callable[[Instance], int]) -> Callable[..., int]:
+    """Give a command the running server that is meant."""
+
+    @takes("profile", "chdir")
+    @click.option("--pid", type=int, help="Which server, where several run with this profile.")
+    @click.pass_obj
+    def command(environ: Mapping[str, str], said: Said, pid: int | None) -> int:
+        from .commands.control import the_one
+
+        profile, found = _running(said, environ)
+        return function(the_one(found, profile, pid))
+
+    command.__doc__ = function.__doc__
+    return command
+
+
+@cli.command("reload", cls=OptionCommand)
+@_acts_on_one
+def reload_(running: Instance) -> int:
     """Load new code, settings and profile: proven first, the old code serves on if they are broken."""
     from .commands import control
 
-    profile, found = _running(said, environ)
-    return control.reload(control.the_one(found, profile, pid))
+    return control.reload(running)
 
 
-@cli.command(cls=_OptionCommand)
-@_takes("profile", "chdir")
-@click.option("--pid", type=int, help="Which server, where several run with this profile.")
-@click.pass_obj
-def stop(environ: Mapping[str, str], said: Said, pid: int | None) -> int:
+@cli.command("stop", cls=OptionCommand)
+@_acts_on_one
+def stop(running: Instance) -> int:
     """Let requests in flight finish, and stop the server."""
     from .commands import control
 
-    profile, found = _running(said, environ)
-    return control.stop(control.the_one(found, profile, pid))
+    return control.stop(running)
 
 
 @cli.command(hidden=True)
@@ -249,8 +192,8 @@ def prove(environ: Mapping[str, str], directory: str, descriptor: int) -> int:
     return run_proof(directory, descriptor, environ)
 
 
-@cli.command(cls=_OptionCommand)
-@_takes_options
+@cli.command(cls=OptionCommand)
+@takes_options
 @click.option("--name", default="", help="Name of the site; otherwise that of the project's directory.")
 @click.option("--output", metavar="DIR", help="Write the files there, instead of printing them.")
 @click.option(

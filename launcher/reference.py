@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from .backend import Backend
-from .cli import GROUPS
+from .flags import GROUPS
 from .commands.servers import MARKS, load_backends
 from .document import PlanDocument
 from .errors import Exit

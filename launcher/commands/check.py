@@ -11,7 +11,8 @@ from ..host import Host
 from ..options import OPTIONS
 from ..plan import LaunchPlan
 from ..registry import Registry
-from ..sockets import Rights, listen
+from ..sockets import Rights
+from .run import listen_at
 
 Check = Callable[[LaunchPlan, Mapping[str, str], Host, Registry], list[Finding]]
 
@@ -31,13 +32,7 @@ def addresses_can_be_bound(
         if address.kind == "fd" and not _open(address.fd):
             continue  # what a supervisor passes in is there at the start only
         try:
-            listen(
-                address,
-                backlog=1,
-                rights=Rights(0o600),
-                reuse_port=bool(plan.options.reuse_port),
-                origin=plan.settings["bind"].origin,
-            ).close()
+            listen_at(plan, address, Rights(0o600)).close()
         except LaunchError as error:
             found += error.findings
         else:

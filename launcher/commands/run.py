@@ -94,7 +94,7 @@ def open_sockets(plan: LaunchPlan) -> tuple[int, list[Address]]:
     findings: list[Finding] = []
     for address in options.bind or ():
         try:
-            sock = _listen(plan, address, rights)
+            sock = listen_at(plan, address, rights)
         except LaunchError as error:
             findings += error.findings
         else:
@@ -117,7 +117,7 @@ def open_sockets(plan: LaunchPlan) -> tuple[int, list[Address]]:
     return len(addresses), addresses
 
 
-def _listen(plan: LaunchPlan, address: Address, rights: Rights) -> _socket.socket:
+def listen_at(plan: LaunchPlan, address: Address, rights: Rights) -> _socket.socket:
     """Open one address, or, where that is in use and nobody asked for it, one with a port soon after."""
     options, origin = plan.options, plan.settings["bind"].origin
     backlog, reuse_port = options.backlog or 1024, bool(options.reuse_port)

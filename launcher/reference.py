@@ -13,11 +13,11 @@ from typing import Any
 import msgspec
 
 from .backend import Backend
-from .flags import GROUPS
 from .commands.servers import MARKS, load_backends
 from .document import PlanDocument
 from .errors import Exit
 from .exporter import Exporter, words_of
+from .flags import GROUPS
 from .kinds import Flag, Table
 from .options import OPTIONS, Option
 from .registry import EXPORTERS, Registry, read_registry

@@ -27,6 +27,7 @@ def become(argv: Sequence[str]) -> None:
     if program != sys.executable or tuple(words[:2]) != INTERPRETER_WORDS:
         os.execve(program, list(argv), os.environ)
     sys.argv[1:] = words[3:]
+    sys.modules.pop(words[2], None)  # a template may hold it under its own name: as the program it begins anew
     runpy.run_module(words[2], run_name="__main__", alter_sys=True)
 
 

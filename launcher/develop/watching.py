@@ -66,7 +66,7 @@ class Watcher:
         notify = RustNotify(sorted(self.directories), False, False, 0, False, True)
 
         def listen() -> None:
-            step = STEP_MS
+            step = IDLE_STEP_MS
             while not self._stop.is_set():
                 answer = notify.watch(LONGEST_MS, step, IDLE_AFTER_MS, self._stop)
                 step = IDLE_STEP_MS if answer == "timeout" else STEP_MS

@@ -43,6 +43,22 @@ footer { margin-top: 2rem; }
 """
 
 
+ELSEWHERE = {
+    "message": "The application cannot be loaded. The terminal says why, and so does this page where it is asked for by "
+    "address or as localhost.",
+    "trace": "",
+}
+"""Under any other name it may be a stranger's page that asks: his name server can point at this machine, and the
+browser would let him read the answer. Django's own page is guarded by ALLOWED_HOSTS."""
+
+
+def is_local(host: str) -> bool:
+    """Return whether a Host header is an address, localhost or below it, or absent."""
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+    last = name.rstrip(".").rpartition(".")[2].lower()
+    return last in ("", "localhost") or last.isdigit() or name.startswith("[")
+
+
 class Failure:
     """The failure that was told last."""
 
@@ -65,7 +81,7 @@ class Failure:
 
     def show(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answer 500 to whatever is asked: as a page to browsers, as text to all others."""
-        facts = self.facts()
+        facts = self.facts() if is_local(environ.get("HTTP_HOST", "")) else ELSEWHERE
         if "text/html" in environ.get("HTTP_ACCEPT", ""):
             kind, text = "text/html", page(facts, refreshes=environ["REQUEST_METHOD"] in ("GET", "HEAD"))
         else:

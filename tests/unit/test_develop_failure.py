@@ -278,3 +278,21 @@ class TestPage:
         broken._application.cache_clear()
         assert b'src="/shop/-serve/live.js"' in self.ask(app).body
         assert call(app, make_environ(PATH_INFO="/shop/-serve/live.js")).status == "200 OK"
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("", True),
+        ("localhost", True),
+        ("localhost:8000", True),
+        ("site.localhost:8000", True),
+        ("127.0.0.1:8000", True),
+        ("192.168.1.7", True),
+        ("[::1]:8000", True),
+        ("stranger.example:8000", False),
+        ("127.0.0.1.stranger.example", False),
+    ],
+)
+def test_source_is_for_who_asks_by_address(host: str, local: bool) -> None:
+    assert broken.is_local(host) is local

@@ -44,8 +44,8 @@ footer { margin-top: 2rem; }
 
 
 ELSEWHERE = {
-    "message": "The application cannot be loaded. The terminal says why, and so does this page where it is asked for by "
-    "address or as localhost.",
+    "message": "The application cannot be loaded. The terminal says why; so does this page, asked for by address or as "
+    "localhost.",
     "trace": "",
 }
 """Under any other name it may be a stranger's page that asks: his name server can point at this machine, and the
@@ -53,10 +53,10 @@ browser would let him read the answer. Django's own page is guarded by ALLOWED_H
 
 
 def is_local(host: str) -> bool:
-    """Return whether a Host header is an address, localhost or below it, or absent."""
+    """Return whether a Host header is an address, a name without a dot, below localhost, or absent."""
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     last = name.rstrip(".").rpartition(".")[2].lower()
-    return last in ("", "localhost") or last.isdigit() or name.startswith("[")
+    return "." not in name or last == "localhost" or last.isdigit() or name.startswith("[")
 
 
 class Failure:

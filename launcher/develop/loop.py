@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import LaunchError
+from ..supervise.crew import how_it_ended
 from ..supervise.template import become_subreaper
 from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
 from .files import Interest
@@ -309,7 +310,7 @@ class Loop:
             self._start(server.paths, stale["reason"])
             return
         facts = self._channel.hear(FAILURE)
-        how = f"the server {_how(status)}"
+        how = f"the server {how_it_ended(status)}"
         if was_ready and not server.page and time.monotonic() - server.began > STEADY_S:
             self._news.say(f"{how}: started again")
             self._start((), "")
@@ -336,15 +337,6 @@ class Loop:
             if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
                 self._told.add(name)
                 self._news.say(f"each start imports it anew: {reason}")
-
-
-def _how(status: int) -> str:
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"
 
 
 def _signal(pid: int, number: int) -> None:

@@ -155,7 +155,7 @@ class Crew:
         worker = self.workers.pop(number, None)
         if worker is None or worker.state == LEAVING or self._state == STOPPING:
             return self._done(now)
-        how = f"{worker} {_words(status)}{' before it was ready' if worker.state == STARTING else ''}"
+        how = f"{worker} {how_it_ended(status)}{' before it was ready' if worker.state == STARTING else ''}"
         if worker.generation > self.generation:
             self._refuse(f"a new {how}", now)
         elif worker.state == STARTING and not self._answers and status >= 0:
@@ -386,7 +386,8 @@ class Crew:
         self._actions.append(Tell(lines))
 
 
-def _words(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """Return a clause about a process, by its exit status or the negative number of a signal."""
     if status >= 0:
         return f"ended with status {status}"
     try:

@@ -321,7 +321,10 @@ class Loop:
             facts = {"message": f"{how}{when}.", "trace": said, "files": []}
             self._channel.tell(FAILURE, facts)
         if server.page:
-            self._news.say(f"{how}; the next change starts another")
+            if self._terms.broken is not None and not server.cold:
+                self._launch(self._terms.broken, (), "the first page has gone", page=True)
+            else:
+                self._news.say(f"{how}; the next change starts another")
             return
         self._news.say(failure_text(facts, colour=self._news.colour))
         self._news.reload_ends(str(facts["message"]))

@@ -11,10 +11,12 @@ from .. import instance
 from ..address import Address
 from ..develop.channel import VARIABLE, Channel
 from ..develop.files import Interest
-from ..develop.loop import Loop, Terms
+from ..develop.loop import Loop
 from ..develop.news import News
 from ..develop.stock import Order
+from ..develop.terms import Terms
 from ..lean import TYPE_CHECKING
+from ..origin import Layer
 from ..plan import LaunchPlan
 from ..sockets import FIRST_DESCRIPTOR
 from ..systemd import SOCKETS_STAY
@@ -68,13 +70,19 @@ def terms_of(plan: LaunchPlan, request: Request, channel: Channel, addresses: Se
     command = hand_over(plan, plan.command, env, len(addresses))
     order = Order(command.argv, env, command.cwd)
     env_files = [os.path.join(plan.project.root, path) for path in options.env_file or ()]
+    origin = plan.target.origin
     pyproject = os.path.join(plan.project.root, "pyproject.toml")
     files = [*(profile.path for profile in plan.profiles), *env_files, pyproject]
     url = next((address.url for address in addresses if address.url), "") if options.open else ""
     return Terms(
         order=order,
         broken=order._replace(argv=_page(plan, len(addresses))) if options.protocol in (None, "http") else None,
-        interest=Interest(command.cwd, tuple(options.watch or ()), tuple(map(os.path.abspath, files))),
+        interest=Interest(
+            command.cwd,
+            tuple(options.watch or ()),
+            tuple(map(os.path.abspath, files)),
+            (os.path.join(request.cwd, origin.source),) if origin.layer == Layer.PROJECT else (),
+        ),
         warm=bool(options.warm_start),
         checks=_checks(order, channel) if options.checks and plan.settings_module else None,
         graceful_s=options.graceful_timeout or 0.0,

@@ -49,6 +49,8 @@ class Interest(NamedTuple):
     globs: tuple[str, ...] = ()
     plan: tuple[str, ...] = ()
     """Files that the plan is made of."""
+    settings: tuple[str, ...] = ()
+    """Files of settings that the plan was read from: workers load them too."""
     loaded: frozenset[str] = frozenset()
     """Files of the modules that are not installed, wherever they lie."""
     afresh: tuple[str, ...] = ()

@@ -11,21 +11,22 @@ import select
 import signal
 import socket
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ..errors import LaunchError
 from ..supervise.crew import how_it_ended
 from ..supervise.template import become_subreaper
 from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
-from .files import Interest
 from .project import Project
-from .stock import Order, Stock
+from .stock import Stock
 from .terminal import failure_text
+from .terms import Leaving, Running, Terms
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from .news import News
+    from .stock import Order
 
 KILL_AFTER_S = 2.0
 """What a server that was told to stop may take beyond `graceful_timeout`."""
@@ -38,44 +39,6 @@ LAST_LINES = 20
 """What is shown of the log of a server that ended without a word of ours."""
 STEADY_S = 5.0
 """A server that ends by itself is started again at once if it has lived so long."""
-
-
-class Terms(NamedTuple):
-    """What is served, as the plan has it now."""
-
-    order: Order
-    broken: Order | None
-    """The server of the page that says what is wrong."""
-    interest: Interest
-    warm: bool
-    checks: Order | None
-    graceful_s: float
-    url: str
-    """To be opened in a browser at the first answer; empty where it is not."""
-
-
-class Running(NamedTuple):
-    """A server that was started."""
-
-    pid: int
-    notices: socket.socket
-    began: float
-    began_ns: int
-    """Wall clock."""
-    paths: tuple[str, ...]
-    cold: str
-    """Why it was not started warm; empty where it was."""
-    page: bool
-    """Whether it only says what is wrong."""
-
-
-class Leaving(NamedTuple):
-    """A server that was told to go."""
-
-    notices: socket.socket
-    """Kept, for it has yet to say that it stops."""
-    until: float
-    """When it is killed."""
 
 
 class Loop:
@@ -217,32 +180,40 @@ class Loop:
     def _act(self, project: Project) -> None:
         """Serve what is on disk now."""
         paths, self._pending = tuple(sorted(self._pending)), set()
-        cold = ""
-        if planned := project.of_the_plan(paths):
+        planned, settings = project.of_the_plan(paths), project.settings(paths)
+        if planned or settings:
             before = self._terms
             try:
                 self._terms = self._replan()
             except LaunchError as error:
+                if not planned:
+                    self._retire()
+                    facts = failure("\n".join(map(str, error.findings)))
+                    self._channel.tell(FAILURE, facts)
+                    self._show(facts)
+                    return
                 self._news.refuse(error)
             else:
                 project.renew(self._terms.interest)
             if self._terms == before and len(planned) == len(paths):
                 return
-        elif settings := project.settings(paths):
-            cold = f"{os.path.basename(settings[0])} has settings"
-        self._start(paths, cold)
+        self._start(paths, f"{os.path.basename(settings[0])} has settings" if settings else "")
 
     # Servers
 
     def _start(self, paths: tuple[str, ...], cold: str) -> None:
         """Replace the server by one with the code that is on disk."""
+        self._retire()
+        cold = cold if self._terms.warm else "warm_start is off"
+        self._launch(self._terms.order, paths, cold, page=False)
+
+    def _retire(self) -> None:
+        """Let what serves now go."""
         if self._server is not None:
             self._dismiss(self._server, signal.SIGTERM)
         self._end_checks()
         self._channel.forget(FAILURE)
         self._channel.forget(SERVER_LOG)
-        cold = cold if self._terms.warm else "warm_start is off"
-        self._launch(self._terms.order, paths, cold, page=False)
 
     def _launch(self, order: Order, paths: tuple[str, ...], cold: str, *, page: bool) -> None:
         name = f"@serve-develop-{os.getpid()}-{os.urandom(8).hex()}"
@@ -315,24 +286,27 @@ class Loop:
             self._news.say(f"{how}: started again")
             self._start((), "")
             return
-        if not facts:
-            when = ", soon after it was ready" if was_ready else " before it was ready"
-            said = self._channel.last_lines(SERVER_LOG, LAST_LINES)
-            facts = {"message": f"{how}{when}.", "trace": said, "files": []}
-            self._channel.tell(FAILURE, facts)
         if server.page:
             if self._terms.broken is not None and not server.cold:
                 self._launch(self._terms.broken, (), "the first page has gone", page=True)
             else:
                 self._news.say(f"{how}; the next change starts another")
             return
-        self._news.say(failure_text(facts, colour=self._news.colour))
-        self._news.reload_ends(str(facts["message"]))
+        if not facts:
+            when = ", soon after it was ready" if was_ready else " before it was ready"
+            facts = failure(f"{how}{when}.", self._channel.last_lines(SERVER_LOG, LAST_LINES))
+            self._channel.tell(FAILURE, facts)
         self._since = self._since or server.began
-        if self._terms.broken is not None:
-            self._launch(self._terms.broken, (), "" if self._stock.ready else "a page", page=True)
+        self._show(facts)
         if self._project is not None:
             self._note(self._project.learn_failure(facts.get("files", ()), server.began_ns))
+
+    def _show(self, facts: Mapping[str, Any]) -> None:
+        """Say what is wrong, here and on the page that is served meanwhile."""
+        self._news.say(failure_text(facts, colour=self._news.colour))
+        self._news.reload_ends(str(facts["message"]))
+        if self._terms.broken is not None:
+            self._launch(self._terms.broken, (), "" if self._stock.ready else "a page", page=True)
 
     def _tell_left_out(self, left_out: Mapping[str, str]) -> None:
         """Say once of each module that cannot live through a fork that it is imported anew each time."""
@@ -340,6 +314,11 @@ class Loop:
             if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
                 self._told.add(name)
                 self._news.say(f"each start imports it anew: {reason}")
+
+
+def failure(message: str, trace: str = "") -> dict[str, Any]:
+    """Return what is told of a failure that no worker has told."""
+    return {"message": message, "trace": trace, "files": []}
 
 
 def _signal(pid: int, number: int) -> None:

@@ -113,7 +113,7 @@ class Project:
             for name, file in self._lesson.get("modules", ())
             if name in names or name in packages or name.rpartition(".")[0] in packages
         }
-        return [path for path in paths if path in files]
+        return [path for path in paths if path in files or path in self._interest.settings]
 
     def names(self, paths: Sequence[str]) -> str:
         """Return some paths as a person would call them."""

@@ -8,7 +8,7 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.testing.serving import session_members, wait_for
-from tests.develop.site import Site, Visitors, descendants_end
+from tests.develop.site import APP, Site, Visitors, descendants_end
 
 SERVERS = ["gunicorn", "uwsgi", "waitress", "wsgiref"]
 
@@ -152,3 +152,19 @@ def test_status_reload_and_stop(tmp_path: Path) -> None:
         assert "SyntaxError" in refused.stderr
         assert site.command("stop").returncode == 0
         assert site.wait() == 0
+
+
+def test_settings_that_name_another_application(tmp_path: Path) -> None:
+    files = {
+        "conf.py": "WSGI_APPLICATION = 'one.app'\n",
+        "one.py": APP.replace("basket.VERSION", "'one'").replace("from shop import basket", ""),
+        "other.py": APP.replace("basket.VERSION", "'other'").replace("from shop import basket", ""),
+    }
+    with Site(tmp_path, files=files, app=None, settings="conf") as site:
+        site.shows("one")
+        site.save("WSGI_APPLICATION = 'other.app'\n", "conf.py")
+        site.shows("other")
+        site.save("WSGI_APPLICATION = (\n", "conf.py")
+        site.broken()
+        site.save("WSGI_APPLICATION = 'one.app'\n", "conf.py")
+        site.shows("one")

@@ -1,0 +1,47 @@
+"""What the development loop works with: what is to be served, and what serves."""
+
+from __future__ import annotations
+
+import socket
+from typing import NamedTuple
+
+from .files import Interest
+from .stock import Order
+
+
+class Terms(NamedTuple):
+    """What is served, as the plan has it now."""
+
+    order: Order
+    broken: Order | None
+    """The server of the page that says what is wrong."""
+    interest: Interest
+    warm: bool
+    checks: Order | None
+    graceful_s: float
+    url: str
+    """To be opened in a browser at the first answer; empty where it is not."""
+
+
+class Running(NamedTuple):
+    """A server that was started."""
+
+    pid: int
+    notices: socket.socket
+    began: float
+    began_ns: int
+    """Wall clock."""
+    paths: tuple[str, ...]
+    cold: str
+    """Why it was not started warm; empty where it was."""
+    page: bool
+    """Whether it only says what is wrong."""
+
+
+class Leaving(NamedTuple):
+    """A server that was told to go."""
+
+    notices: socket.socket
+    """Kept, for it has yet to say that it stops."""
+    until: float
+    """When it is killed."""

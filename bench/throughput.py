@@ -1,9 +1,10 @@
 """`serve --profile prod --server X`, as shipped, beside plain and hand-tuned commands of the same server.
 
-    python bench/throughput.py [--runs 5] [--seconds 4] [--server gunicorn ...]
+    python bench/throughput.py [--runs 10] [--seconds 1] [--server gunicorn ...]
 
-32 connections, kept alive and fresh, on a view without work and on a page of templates (bench/site). Commands take
-turns that begin with another one in each run; medians, with the least and the most in brackets. The last line is
+32 connections, kept alive and fresh, on a view without work and on a page of templates (bench/site). All commands of
+a server are there all the time and take turns of a second, which begin with another one in each run: a machine that
+changes its pace changes it for all. Medians, with the least and the most in brackets. The last line is
 the best command by hand of each column, chosen after the fact, over `serve`: the median of their ratios in each run.
 """
 
@@ -12,6 +13,7 @@ import os
 import statistics
 import sys
 import tomllib
+from contextlib import ExitStack
 from pathlib import Path
 
 from measure import HERE, SERVE, Running, free_port, in_turn, ratios, summary, table, wrk
@@ -36,8 +38,8 @@ def commands(server: str) -> dict[str, list[str]]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--seconds", type=int, default=1)
     parser.add_argument("--server", action="append")
     options = parser.parse_args()
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("SERVE_", "DJANGO_"))}
@@ -47,15 +49,17 @@ def main() -> None:
         rates: dict[tuple[str, str, bool], list[float]] = {}
         trouble: dict[str, set[str]] = {}
         compared = commands(server)
-        for run in range(options.runs):
-            for name in in_turn(run, compared):
-                port = free_port()
-                words = [word.replace("{port}", str(port)) for word in compared[name]]
-                with Running(words, port, SITE, environ) as started:
-                    started.first_answer("/")
-                    wrk(port, "/page/", 1, fresh=False)
-                    for path, fresh in CASES:
-                        rate, wrong = wrk(port, path, options.seconds, fresh=fresh)
+        with ExitStack() as running:
+            ports = {}
+            for name, listed in compared.items():
+                ports[name] = port = free_port()
+                words = [word.replace("{port}", str(port)) for word in listed]
+                running.enter_context(Running(words, port, SITE, environ)).first_answer("/")
+                wrk(port, "/page/", 1, fresh=False)
+            for run in range(options.runs):
+                for path, fresh in CASES:
+                    for name in in_turn(run, compared):
+                        rate, wrong = wrk(ports[name], path, options.seconds, fresh=fresh)
                         rates.setdefault((name, path, fresh), []).append(rate)
                         if wrong:
                             trouble.setdefault(name, set()).add(wrong)

@@ -129,21 +129,22 @@ def _running(said: Said, environ: Mapping[str, str]) -> tuple[str, list[Instance
 @takes("profile", "chdir")
 @_format("text", "json")
 @click.option("--all", "everything", is_flag=True, help="Of all projects and profiles.")
+@click.option("--pid", type=int, help="Of this server alone.")
 @click.pass_obj
-def status(environ: Mapping[str, str], said: Said, form: str, everything: bool) -> int:
+def status(environ: Mapping[str, str], said: Said, form: str, everything: bool, pid: int | None) -> int:
     """Show what runs with this profile: workers, their age and memory, the last reload."""
     from .commands.control import the_one
     from .commands.status import status_document, status_text
     from .instance import find_all
 
     profile, found = ("any", find_all(environ)) if everything else _running(said, environ)
-    documents = [status_document(each) for each in found]
+    documents = [status_document(each) for each in found if pid in (None, each.pid)]
     if form == "json":
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))
     elif documents:
         click.echo("\n".join(map(status_text, documents)))
     else:
-        the_one(found, profile, None)
+        the_one(found, profile, pid)
     return Exit.FINE if documents and all(each["ready"] for each in documents) else Exit.NOT_READY
 
 

@@ -58,7 +58,8 @@ def reload(running: Instance) -> int:
         trace = (record.get("trace") or "").rstrip()
         if trace and trace != record["reason"]:
             print(trace, file=sys.stderr)
-        message = f"the reload was refused, and the old code goes on serving: {record['reason']}"
+        instead = record.get("instead", "the old code goes on serving")
+        message = f"the reload was refused, and {instead}: {record['reason']}"
         raise LaunchError(Finding("reload-refused", message, status=Exit.TARGET))
     words = [f"{name} = {value}" for name, value in record.get("changed", {}).items()]
     print(

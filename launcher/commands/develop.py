@@ -72,7 +72,8 @@ def terms_of(plan: LaunchPlan, request: Request, channel: Channel, addresses: Se
     env_files = [os.path.join(plan.project.root, path) for path in options.env_file or ()]
     origin = plan.target.origin
     pyproject = os.path.join(plan.project.root, "pyproject.toml")
-    files = [*(profile.path for profile in plan.profiles), *env_files, pyproject]
+    own = os.path.join(plan.project.root, "profiles", f"{plan.profile}.toml")  # it may be made later
+    files = [*(profile.path for profile in plan.profiles), *env_files, pyproject, own]
     url = next((address.url for address in addresses if address.url), "") if options.open else ""
     return Terms(
         order=order,

@@ -18,6 +18,8 @@ NEVER = frozenset(
     )
 )  # fmt: skip
 """Directories that nobody imports from."""
+READ_AFRESH = ("templates", "jinja2", "static", "locale")
+"""Directories of a Django application whose files need no restart."""
 MODULES = (".py", ".so")
 LIBRARY = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "")
 OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")

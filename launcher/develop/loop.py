@@ -21,6 +21,7 @@ from .project import Project
 from .stock import Stock
 from .terminal import failure_text
 from .terms import Leaving, Running, Terms
+from .tty import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2.0
 """What a server that was told to stop may take beyond `graceful_timeout`."""
+SLOW_S = 5.0
+"""A start that takes longer is spoken of."""
 CHECK_AFTER_S = 1.0
 """Django's checks wait so long for another edit."""
 FIRST_PAUSE_S = 0.02
@@ -66,7 +69,8 @@ class Loop:
         self._told: set[str] = set()
         """Modules of which was said that they cannot be held."""
         self._checks = 0
-        self._check_at = math.inf
+        self._check_at = self._slow_at = math.inf
+        self._terminal = Terminal()
         self._pending: set[str] = set()
         self._start_at = 0.0
         """When changes that are pending are acted on."""
@@ -96,7 +100,7 @@ class Loop:
         awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
-        times = [self._check_at, *(each.until for each in self._leaving.values())]
+        times = [self._check_at, self._slow_at, *(each.until for each in self._leaving.values())]
         if self._pending:
             times.append(self._start_at)
         until = min(times)
@@ -114,6 +118,11 @@ class Loop:
         now = time.monotonic()
         if self._pending and now >= self._start_at and not self._stopping:
             self._act(project)
+        if now >= self._slow_at:
+            self._slow_at = math.inf
+            if self._server is not None and not self._ready:
+                names = f": {project.names(self._server.paths)}" if self._server.paths else ""
+                self._news.say(f"still starting after {SLOW_S:g} s{names}")
         if now >= self._check_at and self._terms.checks is not None:
             self._check_at = math.inf
             self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
@@ -128,6 +137,8 @@ class Loop:
         for number in os.read(self._wake, 4096):
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
+            elif number == signal.SIGHUP and self._terminal.gone():
+                self._stop(signal.SIGTERM)
             elif number == signal.SIGHUP and not self._stopping:
                 self._news.reload_begins()
                 self._since = time.monotonic()
@@ -141,6 +152,7 @@ class Loop:
                 return
             if pid in self._leaving:
                 self._leaving.pop(pid).notices.close()
+                self._terminal.restore()
             if pid == self._checks:
                 self._checks = 0
             if self._server is not None and pid == self._server.pid:
@@ -172,6 +184,7 @@ class Loop:
             self._since = time.monotonic()
         if self._server is not None and not self._ready:
             # Overtaken: what was started has not served anybody, and would show what is no longer so.
+            self._pending.update(self._server.paths)
             self._dismiss(self._server, signal.SIGTERM)
             self._pause = min(2 * self._pause, LONGEST_PAUSE_S)
             self._start_at = time.monotonic() + self._pause
@@ -195,7 +208,7 @@ class Loop:
                 self._news.refuse(error)
             else:
                 project.renew(self._terms.interest)
-            if self._terms == before and len(planned) == len(paths):
+            if self._terms == before and len(planned) == len(paths) and self._server is not None:
                 return
         self._start(paths, f"{os.path.basename(settings[0])} has settings" if settings else "")
 
@@ -222,6 +235,7 @@ class Loop:
         notices.setblocking(False)
         began, began_ns = time.monotonic(), time.time_ns()
         pid, cold = self._stock.start(order._replace(environ={**order.environ, "NOTIFY_SOCKET": name}), cold)
+        self._slow_at = math.inf if page else began + SLOW_S
         self._ready = False
         self._server = Running(pid, notices, began, began_ns, paths, cold, page)
         self._news.server_begins(pid)
@@ -271,6 +285,7 @@ class Loop:
     def _lose(self, server: Running, status: int) -> None:
         """A server has ended, and nobody told it to."""
         was_ready = self._ready
+        self._terminal.restore()
         self._server = None
         server.notices.close()
         if self._stopping:
@@ -284,6 +299,7 @@ class Loop:
         how = f"the server {how_it_ended(status)}"
         if was_ready and not server.page and time.monotonic() - server.began > STEADY_S:
             self._news.say(f"{how}: started again")
+            self._since = time.monotonic()
             self._start((), "")
             return
         if server.page:

@@ -28,9 +28,12 @@ class News:
 
     def say(self, text: str) -> None:
         """Write lines to standard error."""
-        sys.stderr.write("".join(f"serve: {line}\n" for line in text.splitlines()[:1]))
-        sys.stderr.write("".join(f"{line}\n" for line in text.splitlines()[1:]))
-        sys.stderr.flush()
+        try:
+            sys.stderr.write("".join(f"serve: {line}\n" for line in text.splitlines()[:1]))
+            sys.stderr.write("".join(f"{line}\n" for line in text.splitlines()[1:]))
+            sys.stderr.flush()
+        except OSError:
+            pass  # whoever read it has gone
 
     def refuse(self, error: LaunchError) -> None:
         """Say why a plan cannot be made."""
@@ -63,5 +66,6 @@ class News:
         number = (before.get("number") or 0) + (ok is None)
         values: dict[str, Any] = {"number": number, "phase": phase, "ok": ok, "reason": reason}
         until = None if ok is None else time.time()
+        values["instead"] = "the browser shows what is wrong"
         values |= {"generation": self._generation, "since": self._asked, "until": until}
         instance.write(path, values)

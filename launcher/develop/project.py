@@ -6,7 +6,7 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from .files import Interest, is_installed
+from .files import READ_AFRESH, Interest, is_installed
 from .watching import Watcher, why_poll
 
 if TYPE_CHECKING:
@@ -38,7 +38,11 @@ class Project:
 
     def changes(self) -> set[str]:
         """Return the files whose changes want a restart, and tell workers of those that do not."""
-        return self._sift(self._watcher.changes())
+        found = self._watcher.changes()
+        if self._watcher.trouble and not self._poll:
+            self._poll = True
+            self._news.say(f"files are looked at twice a second from now on: {self._watcher.trouble}")
+        return self._sift(found)
 
     def _sift(self, paths: Iterable[str]) -> set[str]:
         found = self._interest.sort(paths, self._watcher.directories)
@@ -49,7 +53,10 @@ class Project:
         if any(os.path.isdir(path) or path in self._watcher.directories for path in paths):
             restart |= self._watch()
             inside = (os.path.join(path, name) for path in paths if os.path.isdir(path) for name in os.listdir(path))
-            restart.update(self._interest.sort(inside, frozenset()).restart)
+            within = self._interest.sort(inside, frozenset())
+            restart.update(within.plan, within.restart)
+            # Django looks once for the directories that applications have.
+            restart.update(path for path in paths if os.path.basename(path) in READ_AFRESH and os.path.isdir(path))
         return restart
 
     def _watch(self) -> set[str]:
@@ -60,9 +67,7 @@ class Project:
             return set()
         self._watcher = Watcher(directories, poll=self._poll)
         self._watched_ns = time.time_ns()
-        late = before.changes()
-        before.close()
-        return self._sift(late)
+        return self._sift(before.last_changes())
 
     def renew(self, interest: Interest) -> None:
         """Take over what another plan wants watched."""

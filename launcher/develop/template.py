@@ -99,8 +99,11 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
         os.close(told)
     else:
         os._exit(0)  # the loop has gone, or wants no more
-    channel.send(str(os.getpid()).encode())
-    message = channel.recv(1 << 20)
+    try:
+        channel.send(str(os.getpid()).encode())
+        message = channel.recv(1 << 20)
+    except OSError:
+        message = b""  # the loop does without this template
     channel.close()
     if not message:
         os._exit(0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ IDLE_AFTER_MS = 20_000
 LONGEST_MS = 200
 """What a burst may take until something is done about it."""
 LOOK_S = 0.5
+UNSEEN_NS = 5_000_000_000
+"""What changed so long ago may have gone unseen when watchfiles gives up."""
 SILENT = ("nfs", "nfs4", "cifs", "smb3", "9p", "vboxsf", "fuse", "virtiofs", "prl_fs", "vmhgfs")
 """Types of file system that report no event for what another machine writes."""
 
@@ -26,6 +29,10 @@ class Watcher:
 
     def __init__(self, directories: Iterable[str], *, poll: bool = False) -> None:
         self.directories = frozenset(directories)
+        self.trouble = ""
+        """Why files are looked at after all."""
+        self._late_s = 2 * LOOK_S if poll else 3 * IDLE_STEP_MS / 1000
+        """How long after a change it is known at the latest."""
         self._found: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -49,6 +56,13 @@ class Watcher:
             found, self._found = self._found, set()
         return found
 
+    def last_changes(self) -> set[str]:
+        """Return what has changed up to now, and close: where another watches already, nothing is missed."""
+        time.sleep(self._late_s)
+        found = self.changes()
+        self.close()
+        return found
+
     def close(self) -> None:
         self._stop.set()
         self._thread.join()
@@ -68,7 +82,17 @@ class Watcher:
         def listen() -> None:
             step = IDLE_STEP_MS
             while not self._stop.is_set():
-                answer = notify.watch(LONGEST_MS, step, IDLE_AFTER_MS, self._stop)
+                try:
+                    answer = notify.watch(LONGEST_MS, step, IDLE_AFTER_MS, self._stop)
+                except Exception as error:
+                    # Such as a name that is not UTF-8 (watchfiles 1.3); no more comes of it then.
+                    notify.close()
+                    self.trouble = str(error) or type(error).__name__
+                    look = self._looking()
+                    since_ns = time.time_ns() - UNSEEN_NS
+                    self._tell(path for path, stamp in self._listing().items() if stamp[0] > since_ns)
+                    look()
+                    return
                 step = IDLE_STEP_MS if answer == "timeout" else STEP_MS
                 if isinstance(answer, set):
                     self._tell(path for _, path in answer)

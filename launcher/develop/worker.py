@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ..application import ApplicationError, Step, load_target, run, wrap
 from .bytecode import distrust
 from .channel import LEARNT, STALE, Changes, Channel
-from .files import is_installed
+from .files import READ_AFRESH, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -105,7 +105,7 @@ def afresh() -> set[str]:
     for entry in getattr(settings, "STATICFILES_DIRS", ()):
         found.append(entry[1] if isinstance(entry, (tuple, list)) else entry)
     for config in apps.get_app_configs():
-        found += [os.path.join(config.path, name) for name in ("templates", "jinja2", "static", "locale")]
+        found += [os.path.join(config.path, name) for name in READ_AFRESH]
     return {path for path in map(os.path.abspath, found) if os.path.isdir(path) and not is_installed(path)}
 
 

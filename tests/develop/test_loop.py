@@ -168,3 +168,26 @@ def test_settings_that_name_another_application(tmp_path: Path) -> None:
         site.broken()
         site.save("WSGI_APPLICATION = 'one.app'\n", "conf.py")
         site.shows("one")
+
+
+def test_a_profile_that_is_saved_as_it_was_while_a_server_starts(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        profile = tmp_path / "profiles" / "kit.toml"
+        site.save("import time\ntime.sleep(1)\nVERSION = 'slow'\n")
+        wait_for(lambda: len(session_members_of(site)) > 3, "a start")
+        profile.write_text(profile.read_text())
+        site.shows("slow")
+
+
+def session_members_of(site: Site) -> list[int]:
+    return list(session_members(site.pid))
+
+
+def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+        site.release(1)
+        site.shows("1")
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py")).write_text("")
+        wait_for(lambda: "twice a second from now on" in site.output, "the line")
+        site.release(2)
+        site.shows("2")

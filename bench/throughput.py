@@ -10,6 +10,7 @@ the best command by hand of each column, chosen after the fact, over `serve`: th
 
 import argparse
 import os
+import re
 import statistics
 import sys
 import tomllib
@@ -62,7 +63,7 @@ def main() -> None:
                         rate, wrong = wrk(ports[name], path, options.seconds, fresh=fresh)
                         rates.setdefault((name, path, fresh), []).append(rate)
                         if wrong:
-                            trouble.setdefault(name, set()).add(wrong)
+                            trouble.setdefault(name, set()).add(re.sub(r"\d+", "n", wrong))
         print(f"\n### {server}\n")
         head = ["command", *(f"{path} {'fresh' if fresh else 'kept alive'}" for path, fresh in CASES), "errors"]
         rows = [

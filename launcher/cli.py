@@ -16,6 +16,9 @@ from .instance import Instance
 from .options import OPTIONS
 from .start import compile_plan, report, request_of, start, working_directory
 
+ELSEWHERE = dict.fromkeys(("--port", "--host", "--address"), "Both go into --bind: serve --bind 127.0.0.1:8001")
+"""What other launchers call it -> what to do here."""
+
 
 class _DefaultGroup(click.Group):
     """A group whose first word may also be an option or an application: then it is a start."""
@@ -45,6 +48,9 @@ def cli() -> None:
 
 
 def _app(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None and value.rpartition(":")[2].isdigit():  # as runserver takes it
+        address = value if ":" in value else f"127.0.0.1:{value}"
+        raise click.UsageError(f"'{value}' is an address: serve --bind {address}")
     if value is None or looks_like_app(value):
         return value
     from .errors import did_you_mean
@@ -290,6 +296,13 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return stop.exit_code
     except click.Abort:
         return 128 + 2
+    except click.NoSuchOption as error:
+        hint = ELSEWHERE.get(error.option_name)
+        print(
+            f"serve: {error.format_message() if hint is None else f'No such option {error.option_name!r}. {hint}'}",
+            file=sys.stderr,
+        )
+        return Exit.USAGE
     except click.ClickException as error:
         print(f"serve: {error.format_message()}", file=sys.stderr)
         return Exit.USAGE

@@ -41,7 +41,7 @@ LONGEST_PAUSE_S = 0.32
 LAST_LINES = 20
 """What is shown of the log of a server that ended without a word of ours."""
 STEADY_S = 5.0
-"""A server that ends by itself is started again at once if it has lived so long."""
+"""A server that ends by itself is started again at once, unless the one before it did so too, no longer ago."""
 
 
 class Loop:
@@ -70,6 +70,7 @@ class Loop:
         """Modules of which was said that they cannot be held."""
         self._checks = 0
         self._check_at = self._slow_at = math.inf
+        self._crashed_at = -math.inf
         self._terminal = Terminal()
         self._pending: set[str] = set()
         self._start_at = 0.0
@@ -297,9 +298,10 @@ class Loop:
             return
         facts = self._channel.hear(FAILURE)
         how = f"the server {how_it_ended(status)}"
-        if was_ready and not server.page and time.monotonic() - server.began > STEADY_S:
+        now = time.monotonic()
+        if was_ready and not server.page and now - self._crashed_at > STEADY_S:
             self._news.say(f"{how}: started again")
-            self._since = time.monotonic()
+            self._since = self._crashed_at = now
             self._start((), "")
             return
         if server.page:

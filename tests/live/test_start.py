@@ -46,6 +46,9 @@ APP = {
     ("argv", "environ", "status", "words"),
     [
         (["--workerz", "3"], {}, 2, ["No such option '--workerz'"]),
+        (["--port", "8001"], {}, 2, ["No such option '--port'", "serve --bind 127.0.0.1:8001"]),
+        (["8001"], {}, 2, ["'8001' is an address: serve --bind 127.0.0.1:8001"]),
+        (["0.0.0.0:8001"], {}, 2, ["'0.0.0.0:8001' is an address: serve --bind 0.0.0.0:8001"]),
         (["app:application", "--threads", "many"], {}, 2, ["--threads: 'many' is not a whole number."]),
         (["relod"], {}, 2, ["'relod' is neither a command nor an application"]),
         (["app:application", "--profile", "nope"], {}, 3, ["there is no profile 'nope'", "container, dev, prod"]),

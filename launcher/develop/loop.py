@@ -57,7 +57,6 @@ class Loop:
     ) -> None:
         self._terms = terms
         self._channel = channel
-        self._descriptors = descriptors
         self._replan = replan
         self._news = news
         self._server: Running | None = None
@@ -102,7 +101,7 @@ class Loop:
         if self._server is not None:
             awaited.append(self._server.notices)
         times = [self._check_at, self._slow_at, *(each.until for each in self._leaving.values())]
-        if self._pending:
+        if self._pending and not self._stopping:
             times.append(self._start_at)
         until = min(times)
         wait = None if until == math.inf else max(0.0, until - time.monotonic())
@@ -124,9 +123,10 @@ class Loop:
             if self._server is not None and not self._ready:
                 names = f": {project.names(self._server.paths)}" if self._server.paths else ""
                 self._news.say(f"still starting after {SLOW_S:g} s{names}")
-        if now >= self._check_at and self._terms.checks is not None:
+        if now >= self._check_at:
             self._check_at = math.inf
-            self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
+            if self._terms.checks is not None:
+                self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
         for pid, leaving in self._leaving.items():
             if now >= leaving.until:
                 _signal(pid, signal.SIGKILL)

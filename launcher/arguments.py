@@ -49,5 +49,10 @@ def read_start(argv: Sequence[str]) -> Said | None:
 
 
 def looks_like_app(word: str) -> bool:
-    """Return whether a word names an application: it holds a dot or a colon, as no command does."""
-    return "." in word or ":" in word
+    """Return whether a word names an application: it holds a dot or a colon, as no command does, and is no address."""
+    return ("." in word or ":" in word) and not looks_like_address(word)
+
+
+def looks_like_address(word: str) -> bool:
+    """Return whether a word ends with a port, as no name of an application does."""
+    return word.rpartition(":")[2].isdigit()

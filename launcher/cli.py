@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from . import __version__
-from .arguments import looks_like_app
+from .arguments import looks_like_address, looks_like_app
 from .draft import meant
 from .errors import Exit, LaunchError
 from .flags import OptionCommand, Said, takes, takes_options
@@ -48,7 +48,7 @@ def cli() -> None:
 
 
 def _app(ctx: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    if value is not None and value.rpartition(":")[2].isdigit():  # as runserver takes it
+    if value is not None and looks_like_address(value):  # as runserver takes it
         address = value if ":" in value else f"127.0.0.1:{value}"
         raise click.UsageError(f"'{value}' is an address: serve --bind {address}")
     if value is None or looks_like_app(value):

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 SHED_EVERY_S = 0.01
+STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+"""Blocked from a worker's fork until it begins to load the application: before, it would lose them."""
 
 
 class Worker(ThreadWorker):
@@ -65,6 +67,7 @@ class Worker(ThreadWorker):
     def load_wsgi(self) -> None:
         # It has nothing to finish yet, and an import may take long.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         try:
             super().load_wsgi()
         except BaseException as error:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -58,9 +57,6 @@ def post_fork(server: "Arbiter", worker: "Worker") -> None:
 
     Its `initgroups` leaves the worker in group 0; without, it is in no supplementary group.
     """
-    for number in server.STOP:
-        signal.signal(number, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, server.STOP)
     worker.place.enter()
     given = parameters()
     if (umask := given.get("umask")) is not None:

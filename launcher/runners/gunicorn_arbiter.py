@@ -20,7 +20,7 @@ from .. import instance
 from ..board import READY, Board
 from ..errors import Exit
 from ..systemd import SOCKETS_STAY, tell
-from .gthread import Worker
+from .gthread import STOP, Worker
 from .gunicorn import parameters
 from .gunicorn_ledger import Ledger
 from .gunicorn_place import Place
@@ -47,7 +47,6 @@ class Interrupted(SystemExit):
 class Arbiter(arbiter.Arbiter):
     """Counts the workers that are not about to be replaced; when enough of these are ready, the others may go."""
 
-    STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
     WORKERS: ClassVar[dict[int, Worker]]  # type: ignore[assignment]  # the class is a setting
     log: Logger
 
@@ -143,7 +142,7 @@ class Arbiter(arbiter.Arbiter):
         if self.stopping and sig == signal.SIGTERM:
             sig = signal.SIGINT  # told twice: `stop` looks for this one
         super().signal(sig, frame)
-        if self._loading and sig in self.STOP:
+        if self._loading and sig in STOP:
             self._loading = False
             raise Interrupted  # for the loop, which finds the signal, to come
 
@@ -211,8 +210,7 @@ class Arbiter(arbiter.Arbiter):
             self.kill_worker(worker.pid, signal.SIGTERM)
 
     def spawn_worker(self) -> int:
-        # A worker that still has this process's handlers would lose a signal; `post_fork` lets it in.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, self.STOP)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
         try:
             pid: int = super().spawn_worker()
         finally:

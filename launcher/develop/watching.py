@@ -118,14 +118,18 @@ class Watcher:
         for directory in self.directories:
             try:
                 with os.scandir(directory) as entries:
-                    for entry in entries:
-                        status = entry.stat()
-                        if not entry.is_dir():
-                            found[entry.path] = status.st_mtime_ns, status.st_size, status.st_ino
-                        else:
-                            found[entry.path] = 0, 0, status.st_ino
+                    listed = list(entries)
             except OSError:
                 continue
+            for entry in listed:
+                try:
+                    status = entry.stat()
+                except OSError:
+                    continue  # gone meanwhile, or a link to nothing, as editors make for a lock
+                if entry.is_dir():
+                    found[entry.path] = 0, 0, status.st_ino
+                else:
+                    found[entry.path] = status.st_mtime_ns, status.st_size, status.st_ino
         return found
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from launcher import instance
 from launcher.commands.prove import fixed_options
+from launcher.commands.status import status_document
 from launcher.instance import Instance
 from launcher.record import plan_facts
 from launcher.runners.reload import DONE, Reload, Verdict
@@ -43,7 +44,9 @@ def running(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     with subprocess.Popen([*command, "--threads", "2"], cwd=project, stderr=subprocess.DEVNULL) as server:
         try:
             end = time.monotonic() + DEADLINE_S
-            while not (found := instance.find(os.environ, str(project), "prod")):
+            while (
+                not (found := instance.find(os.environ, str(project), "prod")) or not status_document(found[0])["ready"]
+            ):
                 assert time.monotonic() < end
                 assert server.poll() is None
                 time.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 
 from ..backend import Backend
@@ -12,6 +13,8 @@ from ..options import Options
 if TYPE_CHECKING:
     from typing import Any
 
+    from ..address import Address
+
 
 NO_TLS = "the pyuwsgi wheel is built without TLS"
 RELOADS = "The reload needs it."
@@ -21,8 +24,40 @@ SPARE_SLOTS = 2
 the next reload, so that of two signals the later one is never lost to the earlier."""
 
 
+LONGEST_S = 86400
+"""What the router gives a request. Its --http-timeout counts while the application works: it is none of client_timeout,
+which the workers keep for a client that falls silent within a request."""
+
+
+def _against_router(options: Options) -> Refusal | None:
+    """Return why uWSGI's router cannot have the connections, and hand requests to the workers."""
+    if options.protocol == "uwsgi":
+        return Refusal("the uwsgi protocol has one request on each connection", 'Say keepalive = "off".')
+    if options.preload:
+        # A thread of ours tells the router to stop. It cannot begin where threads of the application were forked.
+        return Refusal("its main process has loaded the application", 'Say preload = false, or keepalive = "off".')
+    bind = options.bind or ()
+    if len({_family(address) for address in bind}) > 1:
+        # Its accept would be given the length of the address before (uWSGI 2.0.30).
+        reason = "its router takes one client's address for another's where it listens at addresses of several kinds"
+        return Refusal(reason, 'Bind one kind (IPv4, IPv6 or unix), or say keepalive = "off".')
+    return None
+
+
+def _family(address: Address) -> str:
+    if address.kind != "tcp":
+        return str(address) if address.kind == "fd" else "unix"
+    if address.host and not address.host.strip(".0123456789"):
+        return "IPv4"
+    return "IPv6" if not address.host or ":" in address.host else address.host
+
+
+def _routed(options: Options) -> bool:
+    return bool(options.keepalive) and _against_router(options) is None
+
+
 def _front(options: Options) -> str:
-    return "--socket" if options.protocol == "uwsgi" else "--http-socket"
+    return "--socket" if options.protocol == "uwsgi" else "--http" if _routed(options) else "--http-socket"
 
 
 def _bind(value: Any, options: Options) -> Words:
@@ -41,9 +76,26 @@ def _descriptor(fd: int, options: Options) -> Words:
 
 
 def _keepalive(value: float, options: Options) -> Words:
-    if value:
-        raise Refusal("its HTTP socket closes after each answer", 'Say keepalive = "off", or put a proxy before it.')
-    return ()
+    if not value:
+        return ()
+    if refusal := _against_router(options):
+        raise refusal
+    # The router takes 1 as "without an end" (uWSGI 2.0.30).
+    seconds = max(2, math.ceil(value))
+    return (
+        f"--http-keepalive={seconds}", "--http-timeout", str(LONGEST_S), "--http-manage-expect", "--http-chunked-input"
+    )  # fmt: skip
+
+
+def _client_timeout(value: float, options: Options) -> Words:
+    whole_seconds(value, options)
+    seconds = str(int(value))
+    return ("--socket-timeout", seconds, *(("--http-headers-timeout", seconds) if _routed(options) else ()))
+
+
+def _drains(value: float, options: Options) -> None:
+    if value and not _routed(options):
+        raise Refusal("without kept connections its master stops at once", 'Say keepalive = "5s", or remove the key.')
 
 
 def _one_thread(value: float, options: Options) -> None:
@@ -80,8 +132,9 @@ def _always(options: Options) -> Words:
         "--exit-on-reload",
         # Lets the runner's fork hook run: a worker that still has the master's handlers misses the first signal.
         "--py-call-uwsgi-fork-hooks",
-        "--hook-master-start", "unix_signal:15 grace_them_all",
-        "--hook-master-start", "unix_signal:2 grace_them_all",
+        # With a router there is more to do first (launcher.runners.uwsgi_router).
+        "--hook-master-start", f"unix_signal:15 {'close' if _routed(options) else 'grace_them_all'}",
+        "--hook-master-start", "unix_signal:2 kill_them_all",
         # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
         "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
         # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
@@ -97,7 +150,7 @@ def _always(options: Options) -> Words:
         # Otherwise a debugger in a worker would read /dev/null; production has no debugger.
         *(() if options.production else ("--honour-stdin",)),
         # It closes after each answer without saying so: a keep-alive client would send into a closing connection.
-        *(("--add-header", "Connection: close") if options.protocol != "uwsgi" else ()),
+        *(("--add-header", "Connection: close") if _front(options) == "--http-socket" else ()),
     )  # fmt: skip
 
 
@@ -121,9 +174,13 @@ RULES = {
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
-    "drain_delay": impossible("its master stops at once, and knows no time before that"),
-    "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive"),
-    "client_timeout": flag("--socket-timeout", "--http-timeout").only(whole_seconds),
+    "drain_delay": hook("drain_delay", "a thread of ours in its router waits, where connections are kept").only(
+        _drains
+    ),
+    "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive", "--http-timeout").but(
+        "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the connection"
+    ),
+    "client_timeout": compute(_client_timeout, "--socket-timeout", "--http-headers-timeout"),
     "max_requests": flag("--max-requests", "-R"),
     "max_requests_jitter": flag("--max-requests-delta").but("a fixed step from worker to worker, not random"),
     "max_worker_age": flag("--max-worker-lifetime").only(whole_seconds),
@@ -176,6 +233,9 @@ BACKEND = Backend(
         "cheap": RELOADS,
         "daemonize": "Let systemd or a container run it.",
         "http": "Use bind.",
+        "http_to": "Use keepalive.",
+        "http_processes": "One router is told when to stop.",
+        "http_workers": "One router is told when to stop.",
         "http_socket": "Use bind.",
         "socket": 'Use bind, with protocol = "uwsgi".',
         "umask": "Use umask.",

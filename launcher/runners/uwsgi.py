@@ -15,14 +15,19 @@ import signal
 import socket
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import pyuwsgi
 
 from ..application import DEVELOP
 from ..develop.channel import SERVER_LOG
-from . import uwsgi_table
+from . import uwsgi_router, uwsgi_table
 
-STOP = frozenset((signal.SIGINT, signal.SIGTERM))
+if TYPE_CHECKING:
+    from pwd import struct_passwd
+
+HELD = frozenset((signal.SIGINT, signal.SIGTERM, uwsgi_router.GRACEFULLY, uwsgi_router.AT_ONCE))
+"""Signals that must not come while the master makes a worker."""
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
 
@@ -35,8 +40,8 @@ _pipe = NO_PIPE
 def main() -> None:
     """Do what uWSGI has no word for, and become it.
 
-    LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output) and `user`, whose variables
-    are set. LAUNCHER_UNLINK names unix sockets that the caller bound and leaves to us.
+    LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output), `user`, whose variables are
+    set, and `drain_delay` in seconds. LAUNCHER_UNLINK names unix sockets that the caller bound and leaves to us.
     """
     told = json.loads(os.environ.pop("LAUNCHER_UWSGI", "") or "{}")
     if "log_file" in told:
@@ -45,10 +50,13 @@ def main() -> None:
         set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
-    accept_only_who_speaks(sys.argv)
+    routed = "--http" in sys.argv
+    if not routed:
+        accept_only_who_speaks(sys.argv)
     workers, slots = number_after("--cheaper", sys.argv, 1), number_after("--processes", sys.argv, 1)
     # 60 seconds is uWSGI's own mercy.
-    uwsgi_table.create(workers, slots, number_after("--worker-reload-mercy", sys.argv, 60), os.environ)
+    grace_s = number_after("--worker-reload-mercy", sys.argv, 60)
+    rows = uwsgi_table.create(workers, slots, grace_s, os.environ, told.get("drain_delay") or 0.0, routed)
     # Until the loop of the master has begun and has its own way with them.
     for number in (signal.SIGHUP, signal.SIGILL):
         signal.signal(number, signal.SIG_IGN)
@@ -56,8 +64,10 @@ def main() -> None:
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
-    if directory := uwsgi_table.table().directory:
-        hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(directory)} 2>/dev/null"]
+    if rows.directory:
+        hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
+    if routed:
+        hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
     pyuwsgi.run([*hooks, *sys.argv[1:]])
 
 
@@ -97,13 +107,26 @@ def set_messages_apart(log_file: str) -> None:
 
 def variables_of(user: str) -> dict[str, str]:
     """Return what a login would set for a user that uWSGI is to become; it changes no variable."""
+    account = account_of(user)
+    return {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name} if account else {}
+
+
+def user_id(user: str | None) -> int:
+    """Return the number of the user whom uWSGI is to become, -1 where it stays who it is."""
+    if not user or os.geteuid() != 0:
+        return -1
+    account = account_of(user)
+    return account.pw_uid if account else int(user)
+
+
+def account_of(user: str) -> "struct_passwd | None":
+    """Return what is known of a user, who may have a number and no name."""
     import pwd
 
     try:
-        account = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+        return pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
     except KeyError:
-        return {}
-    return {"HOME": account.pw_dir, "USER": account.pw_name, "LOGNAME": account.pw_name}
+        return None
 
 
 def accept_only_who_speaks(words: Iterable[str], seconds: int = 4) -> None:
@@ -131,17 +154,19 @@ def _hold_signals_back() -> None:
             from . import uwsgi_reload  # only now is there the module `uwsgi` that it needs
 
             uwsgi_reload.register()
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         _pipe = os.pipe()
-        signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
 
 
 def _tell_the_worker() -> None:
     if os.getpid() == _master:
-        stopping = signal.sigpending() & STOP
+        # With a router SIGTERM only begins a stop: until the router has let go, workers are needed.
+        harmless = {signal.SIGTERM} if uwsgi_table.table().routed else set()
+        stopping = signal.sigpending() & HELD - harmless
         os.write(_pipe[1], b"" if stopping else b"live")
         os.close(_pipe[0])
         os.close(_pipe[1])
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
 
 
 def _begin_as_worker() -> None:
@@ -153,7 +178,7 @@ def _begin_as_worker() -> None:
     if os.getppid() == _master:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         os.close(_pipe[1])
         if not os.read(_pipe[0], 4):
             os._exit(ENDED)

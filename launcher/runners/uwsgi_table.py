@@ -14,19 +14,22 @@ from ..systemd import tell
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-_SERVED, _GENERATION, _HEAD = 0, 1, 2
+_SERVED, _GENERATION, _DRAINING, _HEAD = 0, 1, 2, 3
 _READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
 _RELOAD, _FAILURE = 0, 1
 
 _table: list[Table] = []
 
 
-def create(workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str]) -> None:
-    """Make the table of this instance, before uWSGI forks.
+def create(
+    workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str], drain_delay_s: float, routed: bool
+) -> Table:
+    """Make the table of this instance, before uWSGI forks, and return it.
 
     What systemd put into the environment is taken out of it: uWSGI 2.0.30 says READY before a worker can answer.
     """
-    _table[:] = [Table(workers, slots, grace_s, environ)]
+    _table[:] = [Table(workers, slots, grace_s, environ, drain_delay_s, routed)]
+    return table()
 
 
 def table() -> Table:
@@ -39,7 +42,15 @@ class Table:
     Every number is written by one process at a time.
     """
 
-    def __init__(self, workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str]) -> None:
+    def __init__(
+        self,
+        workers: int,
+        slots: int,
+        grace_s: float,
+        environ: MutableMapping[str, str],
+        drain_delay_s: float,
+        routed: bool,
+    ) -> None:
         self.directory = environ.get(instance.VARIABLE)
         """Of the record of this instance."""
         names = [name for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC") if name in environ]
@@ -49,6 +60,9 @@ class Table:
         self.slots = slots
         self.grace_s = grace_s
         """What a worker that goes has for its requests, in seconds."""
+        self.drain_delay_s = drain_delay_s
+        self.routed = routed
+        """Whether clients speak to uWSGI's router, which speaks to the workers."""
         self.master = os.getpid()
         size = 8 * (_HEAD + _ROW * self.slots)
         self._fd = os.memfd_create("launcher")
@@ -64,6 +78,15 @@ class Table:
     @generation.setter
     def generation(self, value: int) -> None:
         self._cells[_GENERATION] = value
+
+    @property
+    def draining(self) -> bool:
+        """Whether the server stops, and each answer is to be the last on its connection."""
+        return bool(self._cells[_DRAINING])
+
+    @draining.setter
+    def draining(self, value: bool) -> None:
+        self._cells[_DRAINING] = value
 
     def tell(self, *lines: str) -> None:
         """Tell systemd, if it asked."""

@@ -81,6 +81,10 @@ def load_as_worker() -> WSGIApplication:
         if table().is_spare(slot):
             leave(slot)
         os._exit(FAILED)
+    if table().routed:
+        from .uwsgi_answer import for_router
+
+        application = for_router(application, lambda: table().draining)
     table().set_ready(slot)
     return application
 

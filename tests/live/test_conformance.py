@@ -1,5 +1,6 @@
 """Every option on every server of ours: what is declared is what happens."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,19 @@ def test_gunicorn(check: Check, tmp_path: Path) -> None:
 @pytest.mark.parametrize("check", checks_for("uwsgi"), ids=str)
 def test_uwsgi(check: Check, tmp_path: Path) -> None:
     check(tmp_path)
+
+
+OF_SEVERAL_KINDS = ("bind-fd", "bind-several", "bind-by-hand", "trusted-proxies", "backlog")
+"""Checks that listen at TCP addresses and unix sockets at once, which the router of uWSGI cannot."""
+
+
+@pytest.mark.parametrize(
+    "check",
+    [each for each in checks_for("uwsgi") if "keepalive" not in each.asks and each.name not in OF_SEVERAL_KINDS],
+    ids=str,
+)
+def test_uwsgi_that_keeps_connections(check: Check, tmp_path: Path) -> None:
+    replace(check, given={"keepalive": "5s", **check.given})(tmp_path)
 
 
 @pytest.mark.parametrize("check", checks_for("waitress"), ids=str)

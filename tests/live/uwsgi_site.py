@@ -1,7 +1,7 @@
 """A site on uWSGI whose code tests rewrite."""
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +36,19 @@ class Site:
         fresh.write_text(text)
         fresh.replace(self.directory / "site_of_tests.py")
 
-    def serving(self, environ: Mapping[str, str] | None = None, **options: Any) -> Serving:
+    def serving(
+        self,
+        environ: Mapping[str, str] | None = None,
+        *,
+        pass_fds: Sequence[int] = (),
+        ready: bool = True,
+        **options: Any,
+    ) -> Serving:
         profile = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30}
         # Two saves within a second must not be told apart by the bytecode cache, which compares whole seconds.
         environ = {"PYTHONDONTWRITEBYTECODE": "1", **(environ or {})}
-        return Serving(self.directory, {**profile, "preload": False, **options}, environ=environ)
+        whole = {**profile, "preload": False, **options}
+        return Serving(self.directory, whole, environ=environ, pass_fds=pass_fds, ready=ready)
 
 
 def answer(serving: Serving) -> tuple[int, int]:

@@ -1,0 +1,193 @@
+"""uWSGI's router, which keeps connections for the workers, and how it comes to an end.
+
+uWSGI 2.0.30 kills its router before its workers have answered, and nothing in it makes the router stop accepting. So
+SIGTERM only closes a descriptor of the master's, and a thread of ours in the router waits for that:
+
+1. it takes the listening sockets out of the router's epoll: who connects now waits for the next instance, or is refused
+   once the last one who holds the socket is gone;
+2. workers say `Connection: close` with each answer, and the router closes that connection behind it;
+3. when nothing is in flight, and idle clients have had time to ask once more, it tells the master to stop.
+"""
+
+from __future__ import annotations
+
+import _thread
+import contextlib
+import itertools
+import os
+import select
+import shlex
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+from .. import instance
+from ..address import UNIX_PATH_LIMIT
+from .uwsgi_table import table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+TOLD = int(signal.SIGTERM)
+"""The descriptor that ends it all. SIGTERM is hooked to C's close, and a hooked function gets the signal's number."""
+
+GRACEFULLY, AT_ONCE = 40, 41
+"""Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
+
+ONCE_MORE_S = 1.0
+"""For a client on an idle connection to ask, and to hear that the connection closes."""
+POLL_S = 0.02
+
+_reader = -1
+_path = ""
+
+
+def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str]:
+    """Open what router, workers and master share, before uWSGI forks, and return the words that say so.
+
+    `words` are uWSGI's so far, `directory` is that of the instance's record, `owner` the user whom uWSGI becomes, -1
+    for none.
+    """
+    global _reader, _path
+    _reader, writer = os.pipe()
+    os.dup2(writer, TOLD, inheritable=False)
+    os.close(writer)
+    _path, cleaning = _place(directory, owner)
+    between = socket.socket(socket.AF_UNIX)
+    before = os.umask(0o177)  # the workers believe whatever this socket says of a client
+    try:
+        between.bind(_path)
+    finally:
+        os.umask(before)
+    os.chown(_path, owner, -1)
+    between.listen(socket.SOMAXCONN)
+    fd = between.detach()
+    os.register_at_fork(after_in_child=let_go)
+    # A router has no interpreter state of its own. The first of these calls makes the GIL its own, whether the master
+    # held it or not, the last lets it go for good.
+    hooks = ("PyGILState_Ensure", f"PyRun_SimpleString from {__name__} import begin; begin()", "PyEval_SaveThread")
+    return [
+        *("--socket", f"fd://{fd}", "--http-to", _path),
+        *(word for hook in hooks for word in ("--hook-as-gateway", f"call:{hook}")),
+        *("--hook-master-start", f"unix_signal:{GRACEFULLY} grace_them_all"),
+        *("--hook-master-start", f"unix_signal:{AT_ONCE} kill_them_all"),
+        *cleaning,
+        *_rights(words),
+    ]
+
+
+def _rights(words: Sequence[str]) -> Iterator[str]:
+    """Yield what uWSGI would do to unix sockets that it opens itself, were they not its router's."""
+    paths = [word for before, word in itertools.pairwise(words) if before == "--http" and word.startswith("/")]
+    owners = [word for before, word in itertools.pairwise(words) if before == "--chown-socket"]
+    for path in map(shlex.quote, paths):
+        yield from ("--hook-as-user-atexit", f"exec:rm -f {path}")
+        for owner in map(shlex.quote, owners[-1:]):
+            yield from ("--hook-as-root", f"exec:chown {owner} {path}")
+
+
+def _place(directory: str | None, owner: int) -> tuple[str, list[str]]:
+    """Return a path for the socket between router and workers, and the words that remove what the record does not."""
+    if directory is not None and len(os.fsencode(path := os.path.join(directory, "router"))) <= UNIX_PATH_LIMIT:
+        return path, []
+    import tempfile
+
+    own = tempfile.mkdtemp(prefix="serve-", dir="/tmp")
+    os.chown(own, owner, -1)
+    return os.path.join(own, "router"), ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(own)} 2>/dev/null"]
+
+
+def let_go() -> None:
+    """Close the descriptor in a process that is not the master: its own has to be the last."""
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(TOLD), os.fstat(_reader)):  # two ends of one pipe
+            os.close(TOLD)
+
+
+def begin() -> None:
+    """Wait for the end, in a thread of the router. uWSGI calls it in every router that it forks."""
+    let_go()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it would end the router alone
+    _thread.start_new_thread(_wait, ())
+
+
+def _wait() -> None:
+    while os.read(_reader, 1):
+        pass
+    finished = False
+    try:
+        finished = _drain()
+    finally:
+        os.kill(table().master, GRACEFULLY if finished else AT_ONCE)
+
+
+def _drain() -> bool:
+    """Let the router finish what it has; return whether it could, within the grace."""
+    rows = table()
+    rows.tell("STOPPING=1")
+    if rows.drain_delay_s:
+        instance.drain(os.environ)
+        time.sleep(rows.drain_delay_s)
+    rows.draining = True
+    ports = _stop_accepting()
+    busy = time.monotonic()
+    end = busy + rows.grace_s
+    while (now := time.monotonic()) < end:
+        asking, open_ = _connections(ports)
+        if asking:
+            busy = now
+        elif not open_ or now - busy > ONCE_MORE_S:
+            return True
+        time.sleep(POLL_S)
+    return False
+
+
+def _stop_accepting() -> set[object]:
+    """Let the router accept nobody more; return what it listened at."""
+    ports: set[object] = set()
+    polls = [fd for fd, kind in _descriptors() if kind == "anon_inode:[eventpoll]"]
+    for sock in _sockets():
+        if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            ports.add(_port(sock))
+            for poll in polls:
+                with contextlib.suppress(OSError), select.epoll.fromfd(os.dup(poll)) as queue:
+                    queue.unregister(sock.fileno())
+    return ports
+
+
+def _connections(ports: set[object]) -> tuple[int, int]:
+    """Return how many requests workers have, and how many clients are connected."""
+    asking = clients = 0
+    for sock in _sockets():
+        with contextlib.suppress(OSError):
+            if sock.getpeername() == _path:
+                asking += 1
+            elif _port(sock) in ports:
+                clients += 1
+    return asking, clients
+
+
+def _sockets() -> Iterator[socket.socket]:
+    """Yield the router's sockets, each while it is looked at."""
+    for fd, kind in _descriptors():
+        if kind.startswith("socket:"):
+            with contextlib.suppress(OSError):
+                sock = socket.socket(fileno=fd)
+                try:
+                    yield sock
+                finally:
+                    sock.detach()
+
+
+def _descriptors() -> Iterator[tuple[int, str]]:
+    """Yield the number of each open file, and what it is. Source: proc(5), /proc/pid/fd."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            yield int(name), os.readlink(f"/proc/self/fd/{name}")
+
+
+def _port(sock: socket.socket) -> object:
+    """Return what a listening socket and the connections that it accepted have in common."""
+    name = sock.getsockname()
+    return name if sock.family == socket.AF_UNIX else name[1]

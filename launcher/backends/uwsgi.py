@@ -169,7 +169,7 @@ RULES = {
     "reuse_port": switch("--reuse-port").but("one socket, shared by all workers"),
     "workers": compute(_workers, "--processes", "-p", "--workers"),
     "threads": flag("--threads"),
-    "max_connections": impossible("a connection is a thread: threads limits both", harmless=lambda value: False),
+    "max_connections": impossible("it counts threads, not connections", harmless=lambda value: False),
     "preload": switch("", "--lazy-apps", ["lazy"]).but("with it a reload is refused: the main process holds the code"),
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),

@@ -40,6 +40,11 @@ class Site:
         return f"unix:{self.lab.path(self.path)}"
 
     @property
+    def binds(self) -> Sequence[str]:
+        """Where it listens, as `serve` is told."""
+        return (self.address, f"unix:{self.path}")
+
+    @property
     def database(self) -> str:
         return f"--env=DJANGO_DATABASE=/var/lib/{self.name}/db.sqlite3"
 
@@ -48,7 +53,7 @@ class Site:
         workers = ["--workers=2"] if self.server != "wsgiref" else []
         return self.lab.run(
             PROGRAM, "-P", "-m", "launcher", "export", "systemd", "--profile=prod", f"--server={self.server}", f"--name={self.name}",
-            f"--bind={self.address}", f"--bind=unix:{self.path}", *workers, *self.words, *words,
+            *(f"--bind={bind}" for bind in self.binds), *workers, *self.words, *words,
             cwd=self.directory, status=status,
         )  # fmt: skip
 
@@ -128,6 +133,21 @@ class Alone(Life):
         super().__init__(lab, server, name or f"alone-{server}")
         self.path = f"/run/{self.name}/site.sock"
         self.words = [*self.words, "--with=socket=no"]
+
+
+class AtOneAddress(Alone):
+    """The same at one address, where uWSGI keeps connections."""
+
+    def __init__(self, lab: Lab, server: str) -> None:
+        super().__init__(lab, server, f"one-{server}")
+
+    @property
+    def unix(self) -> str:
+        return self.address
+
+    @property
+    def binds(self) -> Sequence[str]:
+        return (self.address,)
 
 
 def said_by_verify(lab: Lab, *units: str) -> str:

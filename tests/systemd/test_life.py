@@ -9,7 +9,7 @@ from launcher.testing.serving import wait_for
 from tests.machine import SERVERS
 
 from .lab import Lab
-from .site import Alone, Life, Visitors, installed
+from .site import Alone, AtOneAddress, Life, Visitors, installed
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 
@@ -32,10 +32,14 @@ def test_a_reload_returns_when_it_is_done(server: str, lab: Lab) -> None:
         assert site.shown("ActiveState") == "active"
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_a_service_alone_refuses_nobody(server: str, lab: Lab) -> None:
+@pytest.mark.parametrize(
+    ("server", "kind"),
+    [*((server, Alone) for server in SERVERS), ("uwsgi", AtOneAddress)],
+    ids=[*SERVERS, "uwsgi at one address"],
+)
+def test_a_service_alone_refuses_nobody(server: str, kind: type[Alone], lab: Lab) -> None:
     """Its sockets are in the store while it is started again, whether it was told to stop or was killed."""
-    site = Alone(lab, server)
+    site = kind(lab, server)
     with installed(site):
         assert site.exposure() <= 1.2
         with Visitors(site, "/20") as visitors:
@@ -44,7 +48,7 @@ def test_a_service_alone_refuses_nobody(server: str, lab: Lab) -> None:
                 lab.systemctl("restart", site.service)
             visitors.all_answered("after the restart")
         visitors.none_turned_away()
-        assert int(site.shown("NFileDescriptorStore")) == 2
+        assert int(site.shown("NFileDescriptorStore")) == len(site.binds)
         with Visitors(site, "/20") as visitors:
             visitors.all_answered("before the end of a worker")
             main = int(site.shown("MainPID"))

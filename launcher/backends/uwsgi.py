@@ -23,10 +23,12 @@ SPARE_SLOTS = 2
 """Slots beyond the workers'. A reload takes one for the worker that comes first with the new code; in the other waits
 the next reload, so that of two signals the later one is never lost to the earlier."""
 
-
 LONGEST_S = 86400
 """What the router gives a request. Its --http-timeout counts while the application works: it is none of client_timeout,
 which the workers keep for a client that falls silent within a request."""
+
+MOST_ADDRESSES = 12
+"""Descriptors from 3 on: 15 is what SIGTERM closes (launcher.runners.uwsgi_router)."""
 
 
 def _against_router(options: Options) -> Refusal | None:
@@ -37,6 +39,8 @@ def _against_router(options: Options) -> Refusal | None:
         # A thread of ours tells the router to stop. It cannot begin where threads of the application were forked.
         return Refusal("its main process has loaded the application", 'Say preload = false, or keepalive = "off".')
     bind = options.bind or ()
+    if len(bind) > MOST_ADDRESSES:
+        return Refusal(f"its router listens at {MOST_ADDRESSES} addresses at most", 'Say keepalive = "off".')
     if len({_family(address) for address in bind}) > 1:
         # Its accept would be given the length of the address before (uWSGI 2.0.30).
         reason = "its router takes one client's address for another's where it listens at addresses of several kinds"

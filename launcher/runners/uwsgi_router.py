@@ -64,8 +64,8 @@ def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str
     between.listen(socket.SOMAXCONN)
     fd = between.detach()
     os.register_at_fork(after_in_child=let_go)
-    # A router has no interpreter state of its own. The first of these calls makes the GIL its own, whether the master
-    # held it or not, the last lets it go for good.
+    # uWSGI forks the router without a word to Python: the first of these calls takes the GIL, whether the master held
+    # it or not, and the last lets it go for good.
     hooks = ("PyGILState_Ensure", f"PyRun_SimpleString from {__name__} import begin; begin()", "PyEval_SaveThread")
     return [
         *("--socket", f"fd://{fd}", "--http-to", _path),

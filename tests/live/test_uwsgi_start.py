@@ -21,10 +21,17 @@ def bound_to(directory: Path, **options: object) -> dict[str, object]:
     return {**profile, "pid_file": pid_file, "preload": False, **options}
 
 
-@pytest.mark.parametrize("preload", [False, True], ids=["loaded in workers", "preloaded"])
-def test_a_start_that_cannot_load_ends_with_status_4_and_one_traceback(preload: bool, tmp_path: Path) -> None:
+KEPT = {"bind": ["127.0.0.1:0"], "keepalive": "5s"}
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"preload": True}, KEPT], ids=["loaded in workers", "preloaded", "behind a router"]
+)
+def test_a_start_that_cannot_load_ends_with_status_4_and_one_traceback(
+    options: dict[str, object], tmp_path: Path
+) -> None:
     broken = "import nothing_of_the_kind\n\ndef app(environ, start_response): ...\n"
-    status, said = refused(tmp_path, bound_to(tmp_path, preload=preload), files={"broken.py": broken})
+    status, said = refused(tmp_path, bound_to(tmp_path, **options), files={"broken.py": broken})
     assert status == 4, said
     assert said.count("Traceback (most recent call last)") == 1, said
     assert said.count("ModuleNotFoundError: No module named 'nothing_of_the_kind'") == 1

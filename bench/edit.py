@@ -5,6 +5,8 @@
 From the save of a view to the first answer of the new code, in milliseconds; connections that failed meanwhile, of
 clients that ask every 3 ms on fresh connections; and the processor time of all its processes while nothing happens,
 in percent of one processor. The commands take turns, an edit each: a machine that changes its pace slows down all.
+The next edit comes when the command before has come to rest: what it does after an answer, such as Django's checks,
+is not in anybody's way.
 The heavy project needs djangorestframework, pandas, pillow; the other reloaders granian[reload] and hupper.
 """
 
@@ -26,6 +28,9 @@ SETTLE_S = 2.0
 REST_S = 30.0
 """Watchers look less often when nothing has happened for a while."""
 IDLE_S = 10.0
+LOOK_S = 0.3
+BUSY = 0.1
+"""Of one processor: who uses less has come to rest."""
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -104,6 +109,15 @@ class Project:
         if seen is not None:
             self.times.append((seen - began) * 1000)
 
+    def come_to_rest(self, limit_s: float = 5.0) -> None:
+        end = time.monotonic() + limit_s
+        used = self.processor_s()
+        while time.monotonic() < end:
+            time.sleep(LOOK_S)
+            before, used = used, self.processor_s()
+            if used - before < BUSY * LOOK_S:
+                return
+
     def processor_s(self) -> float:
         """Return what all processes of the session have used."""
         total = 0
@@ -135,6 +149,7 @@ def measure(name: str, chosen: list[str], edits: int) -> list[list[str]]:
                 for project in projects.values():
                     project.edit()
                     time.sleep(SETTLE_S / len(projects))
+                    project.come_to_rest()
             time.sleep(REST_S)  # until watchers have come to rest
             before = {command: project.processor_s() for command, project in projects.items()}
             time.sleep(IDLE_S)

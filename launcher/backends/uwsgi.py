@@ -28,7 +28,14 @@ LONGEST_S = 86400
 which the workers keep for a client that falls silent within a request."""
 
 MOST_ADDRESSES = 12
-"""Descriptors from 3 on: 15 is what SIGTERM closes (launcher.runners.uwsgi_router)."""
+"""Descriptors from 3 on: 15 is what SIGTERM closes (launcher.runners.uwsgi_stop)."""
+
+
+def _against_thread(options: Options) -> Refusal | None:
+    """Return why a thread of ours cannot drive the stop."""
+    if len(options.bind or ()) > MOST_ADDRESSES:
+        return Refusal(f"it could not stop at more than {MOST_ADDRESSES} addresses", "Bind fewer, or remove the key.")
+    return None
 
 
 def _against_router(options: Options) -> Refusal | None:
@@ -38,14 +45,11 @@ def _against_router(options: Options) -> Refusal | None:
     if options.preload:
         # A thread of ours tells the router to stop. It cannot begin where threads of the application were forked.
         return Refusal("its main process has loaded the application", 'Say preload = false, or keepalive = "off".')
-    bind = options.bind or ()
-    if len(bind) > MOST_ADDRESSES:
-        return Refusal(f"its router listens at {MOST_ADDRESSES} addresses at most", 'Say keepalive = "off".')
-    if len({_family(address) for address in bind}) > 1:
+    if len({_family(address) for address in options.bind or ()}) > 1:
         # Its accept would be given the length of the address before (uWSGI 2.0.30).
         reason = "its router takes one client's address for another's where it listens at addresses of several kinds"
         return Refusal(reason, 'Bind one kind (IPv4, IPv6 or unix), or say keepalive = "off".')
-    return None
+    return _against_thread(options)
 
 
 def _family(address: Address) -> str:
@@ -97,9 +101,9 @@ def _client_timeout(value: float, options: Options) -> Words:
     return ("--socket-timeout", seconds, *(("--http-headers-timeout", seconds) if _routed(options) else ()))
 
 
-def _drains(value: float, options: Options) -> None:
-    if value and not _routed(options):
-        raise Refusal("without kept connections its master stops at once", 'Say keepalive = "5s", or remove the key.')
+def _drain_delay(value: float, options: Options) -> None:
+    if value and (refusal := _against_thread(options)):
+        raise refusal
 
 
 def _one_thread(value: float, options: Options) -> None:
@@ -136,8 +140,9 @@ def _always(options: Options) -> Words:
         "--exit-on-reload",
         # Lets the runner's fork hook run: a worker that still has the master's handlers misses the first signal.
         "--py-call-uwsgi-fork-hooks",
-        # With a router there is more to do first (launcher.runners.uwsgi_router).
-        "--hook-master-start", f"unix_signal:15 {'close' if _routed(options) else 'grace_them_all'}",
+        # That is done by a thread where there is more to do first (launcher.runners.uwsgi_stop).
+        "--hook-master-start", "unix_signal:15 "
+        f"{'close' if _routed(options) or options.drain_delay else 'grace_them_all'}",
         "--hook-master-start", "unix_signal:2 kill_them_all",
         # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
         "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
@@ -178,9 +183,7 @@ RULES = {
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
-    "drain_delay": hook("drain_delay", "a thread of ours in its router waits, where connections are kept").only(
-        _drains
-    ),
+    "drain_delay": hook("drain_delay", "a thread of ours waits, in its router or in a worker").only(_drain_delay),
     "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive", "--http-timeout").but(
         "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the connection"
     ),

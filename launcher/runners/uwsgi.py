@@ -21,12 +21,12 @@ import pyuwsgi
 
 from ..application import DEVELOP
 from ..develop.channel import SERVER_LOG
-from . import uwsgi_router, uwsgi_table
+from . import uwsgi_router, uwsgi_stop, uwsgi_table
 
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
-HELD = frozenset((signal.SIGINT, signal.SIGTERM, uwsgi_router.GRACEFULLY, uwsgi_router.AT_ONCE))
+HELD = frozenset((signal.SIGINT, signal.SIGTERM, uwsgi_stop.GRACEFULLY, uwsgi_stop.AT_ONCE))
 """Signals that must not come while the master makes a worker."""
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
@@ -66,6 +66,8 @@ def main() -> None:
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:
         hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
+    if rows.stops_by_thread:
+        hooks += uwsgi_stop.prepare()
     if routed:
         hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
     pyuwsgi.run([*hooks, *sys.argv[1:]])
@@ -160,8 +162,8 @@ def _hold_signals_back() -> None:
 
 def _tell_the_worker() -> None:
     if os.getpid() == _master:
-        # With a router SIGTERM only begins a stop: until the router has let go, workers are needed.
-        harmless = {signal.SIGTERM} if uwsgi_table.table().routed else set()
+        # Where SIGTERM only begins a stop, workers are needed until it is over.
+        harmless = {signal.SIGTERM} if uwsgi_table.table().stops_by_thread else set()
         stopping = signal.sigpending() & HELD - harmless
         os.write(_pipe[1], b"" if stopping else b"live")
         os.close(_pipe[0])

@@ -1,7 +1,7 @@
 """uWSGI's router, which keeps connections for the workers, and how it comes to an end.
 
-uWSGI 2.0.30 kills its router before its workers have answered, and nothing in it makes the router stop accepting. So
-SIGTERM only closes a descriptor of the master's, and a thread of ours in the router waits for that:
+uWSGI 2.0.30 kills its router before its workers have answered, and nothing in it makes the router stop accepting. So a
+thread of ours in the router drives the stop (launcher.runners.uwsgi_stop):
 
 1. it takes the listening sockets out of the router's epoll: who connects now waits for the next instance, or is refused
    once the last one who holds the socket is gone;
@@ -11,7 +11,6 @@ SIGTERM only closes a descriptor of the master's, and a thread of ours in the ro
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import itertools
 import os
@@ -22,37 +21,27 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
-from .. import instance
 from ..address import UNIX_PATH_LIMIT
+from . import uwsgi_stop
 from .uwsgi_table import table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-TOLD = int(signal.SIGTERM)
-"""The descriptor that ends it all. SIGTERM is hooked to C's close, and a hooked function gets the signal's number."""
-
-GRACEFULLY, AT_ONCE = 40, 41
-"""Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
-
 ONCE_MORE_S = 1.0
 """For a client on an idle connection to ask, and to hear that the connection closes."""
 POLL_S = 0.02
 
-_reader = -1
 _path = ""
 
 
 def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str]:
-    """Open what router, workers and master share, before uWSGI forks, and return the words that say so.
+    """Open the socket between router and workers, before uWSGI forks, and return the words that say so.
 
     `words` are uWSGI's so far, `directory` is that of the instance's record, `owner` the user whom uWSGI becomes, -1
     for none.
     """
-    global _reader, _path
-    _reader, writer = os.pipe()
-    os.dup2(writer, TOLD, inheritable=False)
-    os.close(writer)
+    global _path
     _path, cleaning = _place(directory, owner)
     between = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)  # the workers believe whatever this socket says of a client
@@ -63,15 +52,12 @@ def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str
     _give(_path, owner)
     between.listen(socket.SOMAXCONN)
     fd = between.detach()
-    os.register_at_fork(after_in_child=let_go)
     # uWSGI forks the router without a word to Python: the first of these calls takes the GIL, whether the master held
     # it or not, and the last lets it go for good.
     hooks = ("PyGILState_Ensure", f"PyRun_SimpleString from {__name__} import begin; begin()", "PyEval_SaveThread")
     return [
         *("--socket", f"fd://{fd}", "--http-to", _path),
         *(word for hook in hooks for word in ("--hook-as-gateway", f"call:{hook}")),
-        *("--hook-master-start", f"unix_signal:{GRACEFULLY} grace_them_all"),
-        *("--hook-master-start", f"unix_signal:{AT_ONCE} kill_them_all"),
         *cleaning,
         *_rights(words),
     ]
@@ -103,41 +89,19 @@ def _give(path: str, owner: int) -> None:
         os.chown(path, owner, -1)
 
 
-def let_go() -> None:
-    """Close the descriptor in a process that is not the master: its own has to be the last."""
-    with contextlib.suppress(OSError):
-        if os.path.samestat(os.fstat(TOLD), os.fstat(_reader)):  # two ends of one pipe
-            os.close(TOLD)
-
-
 def begin() -> None:
     """Wait for the end, in a thread of the router. uWSGI calls it in every router that it forks."""
-    let_go()
+    uwsgi_stop.let_go()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it would end the router alone
-    _thread.start_new_thread(_wait, ())
-
-
-def _wait() -> None:
-    while os.read(_reader, 1):
-        pass
-    finished = False
-    try:
-        finished = _drain()
-    finally:
-        os.kill(table().master, GRACEFULLY if finished else AT_ONCE)
+    uwsgi_stop.watch(_drain)
 
 
 def _drain() -> bool:
     """Let the router finish what it has; return whether it could, within the grace."""
-    rows = table()
-    rows.tell("STOPPING=1")
-    if rows.drain_delay_s:
-        instance.drain(os.environ)
-        time.sleep(rows.drain_delay_s)
-    rows.draining = True
+    table().draining = True
     ports = _stop_accepting()
     busy = time.monotonic()
-    end = busy + rows.grace_s
+    end = busy + table().grace_s
     while (now := time.monotonic()) < end:
         asking, open_ = _connections(ports)
         if asking:

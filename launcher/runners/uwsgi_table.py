@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _SERVED, _GENERATION, _DRAINING, _HEAD = 0, 1, 2, 3
 _READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
-_RELOAD, _FAILURE = 0, 1
+_RELOAD, _FAILURE, _STOP = 0, 1, 2
 
 _table: list[Table] = []
 
@@ -78,6 +78,11 @@ class Table:
     @generation.setter
     def generation(self, value: int) -> None:
         self._cells[_GENERATION] = value
+
+    @property
+    def stops_by_thread(self) -> bool:
+        """Whether a stop has more to do than the master can (launcher.runners.uwsgi_stop)."""
+        return self.routed or self.drain_delay_s > 0
 
     @property
     def draining(self) -> bool:
@@ -143,6 +148,10 @@ class Table:
     def lock_reload(self) -> None:
         """Wait until this process is the only one that reloads; the lock ends with the process."""
         fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _RELOAD)
+
+    def lock_stop(self) -> None:
+        """Wait until this process is the only one that drives the stop."""
+        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _STOP)
 
     def claim_failure(self) -> bool:
         """Return whether this process is the one that tells why the instance cannot start."""

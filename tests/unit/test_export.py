@@ -21,11 +21,20 @@ from launcher.options import OPTIONS
 from launcher.registry import EXPORTERS, EntryPoint, Registry
 from tests.machine import DJANGO, SERVERS, compile_in, host, write_tree
 
+SANDBOX = sys.modules["launcher.exporters.systemd.sandbox"]
+"""The module, whose function the package has under the same name."""
+
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     root = tmp_path / "my site"
     return write_tree(root, {**DJANGO, "site.env": "A=1\n", "profiles/prod.toml": "threads = 2\n"})
+
+
+@pytest.fixture(autouse=True)
+def not_among_temporary_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tests work is no place for a site."""
+    monkeypatch.setattr(SANDBOX, "TEMPORARY", ())
 
 
 def units(root: Path, *argv: str, words: tuple[str, ...] = ()) -> dict[str, str]:
@@ -175,6 +184,14 @@ def test_a_service_alone_keeps_its_sockets_with_systemd(root: Path) -> None:
     assert line(service, "After") == "network.target"
     assert "site.socket" not in service
     assert "Requires" not in service
+
+
+def test_a_project_among_temporary_files_is_seen(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert line(units(root)["site.service"], "PrivateTmp") == "yes"
+    monkeypatch.setattr(SANDBOX, "TEMPORARY", (f"{root.parent}/",))
+    service = units(root)["site.service"]
+    assert line(service, "PrivateTmp") == "no"
+    assert line(service, "ReadWritePaths") == "/tmp /var/tmp"
 
 
 def test_a_project_in_a_home_is_readable(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

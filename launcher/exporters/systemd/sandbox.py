@@ -1,6 +1,7 @@
 """What a service is kept from. Facts: systemd 252, held by live tests."""
 
 import sys
+from collections.abc import Iterable
 
 from ...plan import LaunchPlan
 
@@ -9,9 +10,8 @@ LINES = """\
 NoNewPrivileges=yes
 # No capability at all: ports below 1024 are opened by the socket unit.
 CapabilityBoundingSet=
-# The file system is read-only, but for what is named above and a /tmp of its own.
+# The file system is read-only, but for what is named above and for temporary files.
 ProtectSystem=strict
-PrivateTmp=yes
 PrivateDevices=yes
 PrivateMounts=yes
 # Only processes of its own user are in /proc, and users but its own and root are `nobody`.
@@ -39,12 +39,23 @@ SystemCallErrorNumber=EPERM
 """
 
 
+HOMES = ("/home/", "/root/", "/run/user/")
+TEMPORARY = ("/tmp/", "/var/tmp/")
+
+
 def sandbox(plan: LaunchPlan) -> str:
-    return LINES + _homes(plan)
-
-
-def _homes(plan: LaunchPlan) -> str:
     needed = (plan.command.argv[0], sys.base_prefix, plan.project.root, *(plan.options.python_path or ()))
-    if not any(path.startswith(("/home/", "/root/", "/run/user/")) for path in needed):
+    return LINES + _temporary(needed) + _homes(needed)
+
+
+def _temporary(needed: Iterable[str]) -> str:
+    if not any(path.startswith(TEMPORARY) for path in needed):
+        return "PrivateTmp=yes\n"
+    reason = "# Project or interpreter are among temporary files, which a service with its own /tmp would not see.\n"
+    return f"{reason}PrivateTmp=no\nReadWritePaths=/tmp /var/tmp\n"
+
+
+def _homes(needed: Iterable[str]) -> str:
+    if not any(path.startswith(HOMES) for path in needed):
         return "ProtectHome=yes\n"
     return "# Project or interpreter are in a home: its user must let the service's user in.\nProtectHome=read-only\n"

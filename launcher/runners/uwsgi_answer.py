@@ -67,17 +67,26 @@ class _Head:
         self._start_response = start_response
         self._closes = closes
         self._told: tuple[str, list[tuple[str, str]], tuple[Any, ...]] | None = None
-        self._sent = False
+        self._held = True
+        self._through: Callable[[bytes], object] | None = None
 
     def start(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
         self._told = status, headers, error
-        return self.send(None) if self._sent else self._write
+        return self._write if self._held else self._pass_on(None)
 
-    def send(self, length: int | None) -> Callable[[bytes], object]:
-        """Pass on what was said; what is said later goes through at once."""
-        self._sent = True
-        if self._told is None:  # a generator, which says it with its first piece
-            return self._write
+    def send(self, length: int | None) -> None:
+        """Pass on what was said, if it still waits; what is said later goes through at once."""
+        held, self._held = self._held, False
+        if held and self._told is not None:  # a generator says it with its first piece
+            self._pass_on(length)
+
+    def _write(self, data: bytes) -> object:
+        self._held = False
+        self._through = self._through or self._pass_on(None)
+        return self._through(data)
+
+    def _pass_on(self, length: int | None) -> Callable[[bytes], object]:
+        assert self._told is not None
         status, headers, error = self._told
         added = []
         if length is not None and not status.startswith(WITHOUT_BODY) and not _names(headers) & FRAMING:
@@ -85,9 +94,6 @@ class _Head:
         if self._closes():
             added.append(("Connection", "close"))
         return self._start_response(status, [*headers, *added], *error)
-
-    def _write(self, data: bytes) -> object:
-        return self.send(None)(data)
 
 
 def _names(headers: list[tuple[str, str]]) -> set[str]:

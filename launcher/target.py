@@ -223,7 +223,8 @@ def _from_child(search: Search, settings: Setting[str | None]) -> Target:
     module = settings.value or ""
     answer = read_settings(module, search.path)
     if not answer.get("ok"):
-        message = f"settings module {module} cannot be imported: {answer.get('message')}"
+        told = answer["message"]
+        message = told if module in told else f"settings module {module} cannot be imported: {told}"
         raise LaunchError(
             Finding("broken-settings", message, answer.get("traceback") or "", settings.origin, Exit.TARGET)
         )

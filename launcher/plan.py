@@ -16,7 +16,7 @@ from .jsontext import to_json
 from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand
 from .options import OPTIONS, Options
-from .origin import Origin, Setting
+from .origin import Layer, Origin, Setting
 from .profiles import Profile
 from .project import Project
 from .registry import BACKENDS, Registry
@@ -71,6 +71,15 @@ class LaunchPlan(Record):
         return self.options.settings
 
 
+class BrokenProject(LaunchError):
+    """Only the project's own code prevents a plan: a file that is saved may mend it."""
+
+    def __init__(self, plan: LaunchPlan, findings: Sequence[Finding]) -> None:
+        super().__init__(*findings)
+        self.plan = plan
+        """All but its target."""
+
+
 def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     """Compile. Raises LaunchError with every finding that could be made."""
     draft = draft_of(request)
@@ -101,7 +110,11 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     )
     settings["settings"] = chosen
     errors += found
-    target = _attempt(lambda: find_target(search, settings["app"], chosen), errors) if not found else None
+    broken: list[Finding] = []
+    target = _attempt(lambda: find_target(search, settings["app"], chosen), broken) if not found else None
+    errors += broken
+    if broken and all(map(_is_the_projects, broken)):
+        target = Target("", settings["settings"].origin)
 
     backend = _attempt(lambda: _choose_server(settings, registry, notes), errors)
     errors += native_sections(draft.merged.native, registry.names(BACKENDS))
@@ -131,7 +144,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     translated = translate(backend, options, settings, draft.merged.native)
     errors += [finding for finding in translated.findings if finding.severity == "error"]
     notes += [finding for finding in translated.findings if finding.severity != "error"]
-    if errors or target is None:
+    if target is None or len(errors) > len(broken):
         raise LaunchError(*_once(errors))
 
     application = _application(backend, options, settings, target, search)
@@ -140,7 +153,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     notes += [_shut_out_note(name, backend) for name in dropped]
     notes += _overridden(environment, request.environ)
     command = command_of(backend, sys.executable, translated, options, env_set=env_set, env_drop=dropped, cwd=workdir)
-    return LaunchPlan(
+    plan = LaunchPlan(
         project=draft.project,
         profile=names[0],
         profiles=draft.chain,
@@ -157,6 +170,9 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         notes=tuple(notes),
         passed=request.passed,
     )
+    if broken:
+        raise BrokenProject(plan, broken)
+    return plan
 
 
 def _attempt(step: Any, errors: list[Finding]) -> Any:
@@ -166,6 +182,11 @@ def _attempt(step: Any, errors: list[Finding]) -> Any:
     except LaunchError as error:
         errors += error.findings
         return None
+
+
+def _is_the_projects(finding: Finding) -> bool:
+    """Whether it is the project's code that is to be mended, rather than a profile or the command line."""
+    return finding.code == "broken-settings" or (finding.origin is not None and finding.origin.layer == Layer.PROJECT)
 
 
 def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:

@@ -8,7 +8,7 @@ import sys
 from .errors import LaunchError
 from .host import Host
 from .lean import TYPE_CHECKING
-from .plan import LaunchPlan, build
+from .plan import BrokenProject, LaunchPlan, build
 from .registry import read_registry
 from .request import Request
 
@@ -33,6 +33,17 @@ def compile_plan(request: Request, host: Host | None = None) -> LaunchPlan:
     return build(request, host or Host.read(), read_registry(sys.path))
 
 
+def compile_whatever_loads(request: Request) -> tuple[LaunchPlan, LaunchError | None]:
+    """Compile; where only the project's code is in the way, return a plan without a target, and why.
+
+    Raises LaunchError for anything else.
+    """
+    try:
+        return compile_plan(request), None
+    except BrokenProject as error:
+        return error.plan, error
+
+
 def working_directory() -> str:
     """Return where the person stands: as the shell shows it, symbolic links kept."""
     here = os.getcwd()
@@ -46,7 +57,9 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
 
     try:
         request = request_of(said, environ)
-        plan = compile_plan(request)
+        plan, broken = compile_whatever_loads(request)
+        if broken is not None and not plan.options.reload:
+            raise broken
         if plan.options.https:
             from .certificate import provide
 
@@ -55,7 +68,7 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
         if plan.options.reload:
             from .commands.develop import develop
 
-            return develop(plan, request, compile_plan)
+            return develop(plan, broken, request, compile_whatever_loads)
         run(plan, request)
     except LaunchError as error:
         return report(error)

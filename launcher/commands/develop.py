@@ -10,6 +10,7 @@ import tempfile
 from .. import instance
 from ..address import Address
 from ..develop.channel import VARIABLE, Channel
+from ..develop.failures import unplanned
 from ..develop.files import Interest
 from ..develop.loop import Loop
 from ..develop.news import News
@@ -25,13 +26,19 @@ from .run import hand_over, make_record, open_sockets, server_environment, start
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from ..errors import LaunchError
     from ..request import Request
+
+    Compile = Callable[[Request], tuple[LaunchPlan, LaunchError | None]]
 
 BROKEN = "launcher.develop.broken:application"
 
 
-def develop(plan: LaunchPlan, request: Request, compile_plan: Callable[[Request], LaunchPlan]) -> int:
-    """Serve until told to stop. Raises LaunchError where an address cannot be had."""
+def develop(plan: LaunchPlan, broken: LaunchError | None, request: Request, compile_plan: Compile) -> int:
+    """Serve until told to stop. Raises LaunchError where an address cannot be had.
+
+    `broken` says why the plan has no target, where it has none.
+    """
     count, addresses = open_sockets(plan)
     descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + count)
     terminal = sys.stderr.isatty()
@@ -45,13 +52,13 @@ def develop(plan: LaunchPlan, request: Request, compile_plan: Callable[[Request]
     news = News(record, colour=terminal and not request.environ.get("NO_COLOR"))
 
     def replan() -> Terms:
-        new = compile_plan(request)
+        new, broken = compile_plan(request)
         if new.options.bind != fixed:
             news.say("bind changed: that takes a restart of serve")
-        return terms_of(new, request, channel, addresses)
+        return terms_of(new, broken, request, channel, addresses)
 
     try:
-        return Loop(terms_of(plan, request, channel, addresses), channel, descriptors, replan, news).run()
+        return Loop(terms_of(plan, broken, request, channel, addresses), channel, descriptors, replan, news).run()
     finally:
         shutil.rmtree(directory, ignore_errors=True)
         for address in plan.options.bind or ():
@@ -59,7 +66,9 @@ def develop(plan: LaunchPlan, request: Request, compile_plan: Callable[[Request]
                 _unlink(address.path)
 
 
-def terms_of(plan: LaunchPlan, request: Request, channel: Channel, addresses: Sequence[Address]) -> Terms:
+def terms_of(
+    plan: LaunchPlan, broken: LaunchError | None, request: Request, channel: Channel, addresses: Sequence[Address]
+) -> Terms:
     """Return what the loop is to know of a plan."""
     options = plan.options
     env = server_environment(plan.command, request.environ)
@@ -77,7 +86,8 @@ def terms_of(plan: LaunchPlan, request: Request, channel: Channel, addresses: Se
     url = next((address.url for address in addresses if address.url), "") if options.open else ""
     return Terms(
         order=order,
-        broken=order._replace(argv=_page(plan, len(addresses))) if options.protocol in (None, "http") else None,
+        page=order._replace(argv=_page(plan, len(addresses))) if options.protocol in (None, "http") else None,
+        failure=unplanned(broken, request.cwd) if broken is not None else None,
         interest=Interest(
             command.cwd,
             tuple(options.watch or ()),

@@ -17,6 +17,7 @@ from ..errors import LaunchError
 from ..supervise.crew import how_it_ended
 from ..supervise.template import become_subreaper
 from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
+from .failures import failure
 from .project import Project
 from .stock import Stock
 from .terminal import failure_text
@@ -87,8 +88,11 @@ class Loop:
     def run(self) -> int:
         """Serve until told to stop, and return the exit status."""
         become_subreaper()
+        began_ns = time.time_ns()
         self._start((), "the first start")
         self._project = Project(self._terms.interest, self._channel, self._news)
+        if self._terms.failure is not None:
+            self._note(self._project.learn_failure(self._terms.failure["files"], began_ns))
         while not self._stopping or self._server is not None or self._leaving:
             self._turn(self._project)
         self._stock.close()
@@ -107,7 +111,7 @@ class Loop:
         wait = None if until == math.inf else max(0.0, until - time.monotonic())
         ready = select.select(awaited, [], [], wait)[0]
         if self._wake in ready:
-            self._notice_signals()
+            self._notice_signals(project)
         if self._server is not None and self._server.notices in ready:
             self._hear(self._server)
         for template in self._stock.templates:
@@ -134,7 +138,7 @@ class Loop:
 
     # Signals
 
-    def _notice_signals(self) -> None:
+    def _notice_signals(self, project: Project) -> None:
         for number in os.read(self._wake, 4096):
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
@@ -143,7 +147,7 @@ class Loop:
             elif number == signal.SIGHUP and not self._stopping:
                 self._news.reload_begins()
                 self._since = time.monotonic()
-                self._start((), "asked for")
+                self._act(project, "asked for")
         while True:
             try:
                 pid, raw = os.waitpid(-1, os.WNOHANG)
@@ -191,33 +195,34 @@ class Loop:
             self._start_at = time.monotonic() + self._pause
         self._pending |= changed
 
-    def _act(self, project: Project) -> None:
-        """Serve what is on disk now."""
+    def _act(self, project: Project, cold: str = "") -> None:
+        """Serve what is on disk now, by a start that is `cold` if there is a reason for that."""
         paths, self._pending = tuple(sorted(self._pending)), set()
         planned, settings = project.of_the_plan(paths), project.settings(paths)
-        if planned or settings:
+        if planned or settings or self._terms.failure is not None:
             before = self._terms
             try:
                 self._terms = self._replan()
             except LaunchError as error:
                 if not planned:
                     self._retire()
-                    facts = failure("\n".join(map(str, error.findings)))
-                    self._channel.tell(FAILURE, facts)
-                    self._show(facts)
+                    self._fail(failure("\n".join(map(str, error.findings))), time.time_ns())
                     return
                 self._news.refuse(error)
             else:
                 project.renew(self._terms.interest)
-            if self._terms == before and len(planned) == len(paths) and self._server is not None:
+            if self._terms == before and planned and len(planned) == len(paths) and self._server is not None:
                 return
-        self._start(paths, f"{os.path.basename(settings[0])} has settings" if settings else "")
+        self._start(paths, f"{os.path.basename(settings[0])} has settings" if settings else cold)
 
     # Servers
 
     def _start(self, paths: tuple[str, ...], cold: str) -> None:
         """Replace the server by one with the code that is on disk."""
         self._retire()
+        if self._terms.failure is not None:
+            self._fail(self._terms.failure, time.time_ns())
+            return
         cold = cold if self._terms.warm else "warm_start is off"
         self._launch(self._terms.order, paths, cold, page=False)
 
@@ -305,26 +310,26 @@ class Loop:
             self._start((), "")
             return
         if server.page:
-            if self._terms.broken is not None and not server.cold:
-                self._launch(self._terms.broken, (), "the first page has gone", page=True)
+            if self._terms.page is not None and not server.cold:
+                self._launch(self._terms.page, (), "the first page has gone", page=True)
             else:
                 self._news.say(f"{how}; the next change starts another")
             return
         if not facts:
             when = ", soon after it was ready" if was_ready else " before it was ready"
             facts = failure(f"{how}{when}.", self._channel.last_lines(SERVER_LOG, LAST_LINES))
-            self._channel.tell(FAILURE, facts)
         self._since = self._since or server.began
-        self._show(facts)
-        if self._project is not None:
-            self._note(self._project.learn_failure(facts.get("files", ()), server.began_ns))
+        self._fail(facts, server.began_ns)
 
-    def _show(self, facts: Mapping[str, Any]) -> None:
-        """Say what is wrong, here and on the page that is served meanwhile."""
+    def _fail(self, facts: Mapping[str, Any], began_ns: int) -> None:
+        """Say what is wrong, here and on the page that is served meanwhile, and watch what may mend it."""
+        self._channel.tell(FAILURE, facts)
         self._news.say(failure_text(facts, colour=self._news.colour))
         self._news.reload_ends(str(facts["message"]))
-        if self._terms.broken is not None:
-            self._launch(self._terms.broken, (), "" if self._stock.ready else "a page", page=True)
+        if self._terms.page is not None:
+            self._launch(self._terms.page, (), "" if self._stock.ready else "a page", page=True)
+        if self._project is not None:
+            self._note(self._project.learn_failure(facts["files"], began_ns))
 
     def _tell_left_out(self, left_out: Mapping[str, str]) -> None:
         """Say once of each module that cannot live through a fork that it is imported anew each time."""
@@ -332,11 +337,6 @@ class Loop:
             if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
                 self._told.add(name)
                 self._news.say(f"each start imports it anew: {reason}")
-
-
-def failure(message: str, trace: str = "") -> dict[str, Any]:
-    """Return what is told of a failure that no worker has told."""
-    return {"message": message, "trace": trace, "files": []}
 
 
 def _signal(pid: int, number: int) -> None:

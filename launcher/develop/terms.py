@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import socket
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .files import Interest
 from .stock import Order
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 class Terms(NamedTuple):
     """What is served, as the plan has it now."""
 
     order: Order
-    broken: Order | None
+    page: Order | None
     """The server of the page that says what is wrong."""
+    failure: Mapping[str, Any] | None
+    """Why there is nothing to serve: settings that cannot be read. Any change may mend them."""
     interest: Interest
     warm: bool
     checks: Order | None

@@ -157,8 +157,8 @@ def test_status_reload_and_stop(tmp_path: Path) -> None:
 def test_settings_that_name_another_application(tmp_path: Path) -> None:
     files = {
         "conf.py": "WSGI_APPLICATION = 'one.app'\n",
-        "one.py": APP.replace("basket.VERSION", "'one'").replace("from shop import basket", ""),
-        "other.py": APP.replace("basket.VERSION", "'other'").replace("from shop import basket", ""),
+        "one.py": answers("one"),
+        "other.py": answers("other"),
     }
     with Site(tmp_path, files=files, app=None, settings="conf") as site:
         site.shows("one")
@@ -170,6 +170,40 @@ def test_settings_that_name_another_application(tmp_path: Path) -> None:
         site.shows("one")
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ("WSGI_APPLICATION = (\n", "'(' was never closed"),
+        ("import os\nWSGI_APPLICATION = os.environ['NOBODY_SETS_IT']\n", "KeyError: 'NOBODY_SETS_IT'"),
+        ("WSGI_APPLICATION = 'nowhere.app'\n", "there is no module nowhere"),
+        ("WSGI_APPLICATION = 'one.apt'\n", "Did you mean 'app'?"),
+        ("DEBUG = True\n", "has no WSGI_APPLICATION"),
+    ],
+)
+def test_it_starts_with_settings_that_cannot_be_read(settings: str, said: str, tmp_path: Path) -> None:
+    files = {"conf.py": settings, "one.py": answers("one")}
+    with Site(tmp_path, files=files, app=None, settings="conf") as site:
+        page = site.broken().body.decode()
+        assert said in page
+        assert "conf.py" in page
+        site.save("# nothing else\n", "other.py")
+        wait_for(lambda: site.output.count(said) == 2, "another try")
+        site.save("WSGI_APPLICATION = 'one.app'\n", "conf.py")
+        site.shows("one")
+        assert site.output.count(said) == 2
+
+
+def test_settings_that_lack_an_installed_package(tmp_path: Path) -> None:
+    files = {"conf.py": "import extra\nWSGI_APPLICATION = extra.APP\n", "one.py": answers("one")}
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    with Site(tmp_path / "site", files=files, app=None, settings="conf", python_path=[str(installed)]) as site:
+        assert b"extra" in site.broken().body
+        (installed / "extra.py").write_text("APP = 'one.app'\n")
+        assert site.command("reload").returncode == 0
+        assert site.now() == "one"
+
+
 def test_a_profile_that_is_saved_as_it_was_while_a_server_starts(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         profile = tmp_path / "profiles" / "kit.toml"
@@ -177,6 +211,11 @@ def test_a_profile_that_is_saved_as_it_was_while_a_server_starts(tmp_path: Path)
         wait_for(lambda: len(session_members_of(site)) > 3, "a start")
         profile.write_text(profile.read_text())
         site.shows("slow")
+
+
+def answers(word: str) -> str:
+    """Return an application that answers a word."""
+    return APP.replace("basket.VERSION", repr(word)).replace("from shop import basket", "")
 
 
 def session_members_of(site: Site) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import json
 import os
 import sys
@@ -29,6 +30,8 @@ LEARNING_REQUESTS = 50
 def develop(spec: Spec, channel: Channel) -> WSGIApplication:
     """Load the application and tell what it is made of. Raises ApplicationError."""
     distrust(spec.path)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once, through a pipe too
     before = dict(os.environ)
     gc.disable()  # there is no garbage among what stays
     target = load_target(spec)

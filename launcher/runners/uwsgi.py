@@ -22,6 +22,7 @@ import pyuwsgi
 from ..application import DEVELOP
 from ..develop.channel import SERVER_LOG
 from . import uwsgi_router, uwsgi_stop, uwsgi_table
+from .uwsgi_streams import set_messages_apart
 
 if TYPE_CHECKING:
     from pwd import struct_passwd
@@ -91,18 +92,6 @@ def send_messages_to(log_file: str) -> None:
         fd = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
     except OSError as error:
         raise SystemExit(f"serve: cannot write the log file {log_file}: {error.strerror}.") from None
-    os.dup2(fd, 2)
-    os.close(fd)
-
-
-def set_messages_apart(log_file: str) -> None:
-    """Send uWSGI's messages to a file, and Python's to where they went: a start has fifty lines of the former.
-
-    wsgi.errors, which uWSGI 2.0.30 opens on descriptor 2, is put right with each request (launcher.develop.worker).
-    """
-    sys.stderr.flush()
-    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    fd = os.open(log_file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(fd, 2)
     os.close(fd)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import uwsgi
 
 from ..application import ApplicationError, load
-from . import uwsgi_reload, uwsgi_stop
+from . import uwsgi_reload, uwsgi_stop, uwsgi_streams
 from .reload import Reload
 from .uwsgi_table import table
 
@@ -59,6 +59,7 @@ def start() -> WSGIApplication:
 def load_as_worker() -> WSGIApplication:
     """Load the application into this worker; end the worker where that cannot or need not be."""
     slot = uwsgi.worker_id()
+    uwsgi_streams.restore()
     if slot == MASTER:
         return preload()
     if table().is_spare(slot) and not (table().take(slot) and uwsgi_reload.begin(slot)):

@@ -66,6 +66,15 @@ def test_two_saves_of_one_size_within_a_second(tmp_path: Path) -> None:
             site.shows(str(version))
 
 
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_the_application_prints_is_seen_at_once(server: str, tmp_path: Path) -> None:
+    printing = "    import sys\n    print('out')\n    print('err', file=sys.stderr)\n"
+    files = {"app.py": answers("one").replace("    body", f"{printing}    body", 1)}
+    with Site(tmp_path, server, files=files, environ={"PYTHONUNBUFFERED": ""}) as site:
+        site.shows("one")
+        wait_for(lambda: "out\n" in site.output and "err\n" in site.output, "what was printed")
+
+
 def test_a_burst_is_one_reload(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.warmed_up()

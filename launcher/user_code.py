@@ -182,6 +182,13 @@ def short(path: str) -> str:
     return path if relative.startswith(os.pardir) else relative
 
 
+def sudden_end(status: int) -> ApplicationError:
+    """Return what is said of a worker that could not say it: by its exit status, or the negative number of a signal."""
+    from .supervise.crew import how_it_ended
+
+    return ApplicationError(f"a worker {how_it_ended(status)} while it loaded the application.")
+
+
 def tell(error: ApplicationError) -> None:
     """Tell the development loop; without one, write the report to stderr in one piece, for workers' not to mix."""
     from .develop.channel import FAILURE, Channel

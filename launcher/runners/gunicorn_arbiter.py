@@ -17,6 +17,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 
 from .. import instance
+from ..application import DEVELOP
 from ..board import READY, Board
 from ..errors import Exit
 from ..systemd import SOCKETS_STAY, tell
@@ -228,6 +229,25 @@ class Arbiter(arbiter.Arbiter):
     def APP_LOAD_ERROR(self) -> int:  # type: ignore[override]  # likewise
         """Return the other one."""
         return NEVER if self.ledger.served() else arbiter.Arbiter.APP_LOAD_ERROR
+
+    def reap_workers(self) -> None:
+        if DEVELOP in os.environ and not self.ledger.served():
+            self._tell_failures()
+        super().reap_workers()
+
+    def _tell_failures(self) -> None:
+        """Leave it to the development loop to say why no worker can serve, and to try again."""
+        for pid in list(self.WORKERS):
+            ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None or self.stopping:
+                continue
+            self._pause = LAST_PAUSE_S
+            self.log.error_log.disabled = True
+            status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
+            if status != Exit.TARGET:  # with this one it has said why
+                from .. import user_code
+
+                user_code.tell(user_code.sudden_end(status))
 
     def give_place(self, worker: Worker) -> None:
         """Prepare a worker that is about to be forked."""

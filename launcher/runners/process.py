@@ -12,9 +12,10 @@ from typing import NoReturn
 
 from .. import instance
 from ..address import Address
+from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
 from ..sockets import bound_address, listen
-from ..supervise.crew import Terms
+from ..supervise.crew import MOST_DEATHS, Terms
 from ..supervise.supervisor import Supervisor, Trade
 from . import worker
 from .arguments import Options, paths_to_unlink
@@ -58,12 +59,15 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
 
 def _supervisor(options: Options, read: Callable[[Sequence[str]], Options], service: Service) -> Supervisor[Options]:
     watchdog = _watchdog_s()
+    most_deaths = 1 if DEVELOP in os.environ else MOST_DEATHS  # there the next try is that of the next edit
     trade = Trade(
         live=lambda post, told: worker.live(post, told, service),
         load=lambda post, told: worker.load_once(post, told, service),
         read=read,
         adopt=lambda told: set_log_level(told.log_level),
-        terms=lambda told: Terms(told.workers, told.graceful_timeout, told.drain_delay, told.worker_timeout, watchdog),
+        terms=lambda told: Terms(
+            told.workers, told.graceful_timeout, told.drain_delay, told.worker_timeout, watchdog, most_deaths
+        ),
         preload=options.preload,
         signals=SIGNALS,
     )

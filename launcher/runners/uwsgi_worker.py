@@ -7,6 +7,8 @@ SIGHUP: it serves once its code is proven, until all others have been replaced (
 from __future__ import annotations
 
 import os
+import re
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -32,6 +34,11 @@ LONGEST_PAUSE_S = 30.0
 AGAIN_S = 0.05
 LOADING_S = 300
 """What systemd gives a worker to load the application: nobody could ask for more meanwhile."""
+
+DIED = re.compile(r"^DAMN ! worker .* killed by signal (\d+) |^!!! uWSGI process \d+ got Segmentation", re.MULTILINE)
+"""uWSGI 2.0.30; of one that exits it tells no status."""
+LAST_LINES = 200
+"""A backtrace is among them."""
 
 MASTER = 0
 
@@ -69,7 +76,7 @@ def load_as_worker() -> WSGIApplication:
     if not table().served:
         table().tell(f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
     if failed and not table().served:
-        give_up(ApplicationError("a worker ended while it loaded the application."))
+        give_up(_sudden_end())
     if failed:
         time.sleep(min(FIRST_PAUSE_S * 2 ** (failed - 1), LONGEST_PAUSE_S))
     try:
@@ -89,6 +96,19 @@ def load_as_worker() -> WSGIApplication:
         application = for_router(application, lambda: table().draining)
     table().set_ready(slot)
     return application
+
+
+def _sudden_end() -> ApplicationError:
+    """Return what is said of the worker that was in this slot before: how it ended stands in uWSGI's log alone."""
+    from ..develop.channel import SERVER_LOG, Channel
+
+    channel = Channel.of(os.environ)
+    found = DIED.findall(channel.last_lines(SERVER_LOG, LAST_LINES)) if channel is not None else []
+    if found:
+        from ..user_code import sudden_end
+
+        return sudden_end(-int(found[-1] or signal.SIGSEGV))
+    return ApplicationError("a worker ended while it loaded the application.")
 
 
 def preload() -> WSGIApplication:

@@ -33,6 +33,13 @@ class Say(Record):
     text: str
 
 
+class GiveUp(Record):
+    """Say that no worker could load the application, and how the last one ended: as a clause, and its status."""
+
+    text: str
+    status: int
+
+
 class Prove(Record):
     """Begin a reload whose workers are to be of this generation."""
 
@@ -69,4 +76,4 @@ class Leave(Record):
     status: int
 
 
-Action = Start | End | Tell | Say | Prove | Adopt | EndReload | AbandonReload | Drain | Close | Leave
+Action = Start | End | Tell | Say | GiveUp | Prove | Adopt | EndReload | AbandonReload | Drain | Close | Leave

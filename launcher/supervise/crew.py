@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from ..errors import Exit
 from ..lean import Record
-from .actions import AbandonReload, Action, Adopt, Close, Drain, End, EndReload, Leave, Prove, Say, Start, Tell
+from .actions import AbandonReload, Action, Adopt, Close, Drain, End, EndReload, GiveUp, Leave, Prove, Say, Start, Tell
 
 STARTING, READY, LEAVING = "starting", "ready", "leaving"
 
@@ -42,6 +42,7 @@ class Terms(Record):
     worker_timeout: float = 0.0
     watchdog: float = 0.0
     """How often the service manager wants to hear of us."""
+    most_deaths: int = MOST_DEATHS
 
 
 class Worker:
@@ -161,7 +162,7 @@ class Crew:
         elif worker.state == STARTING and not self._answers and status >= 0:
             # It ended of its own accord: another would do the same. With this status it has said why.
             if status != Exit.TARGET:
-                self._say("error", f"{how}: giving up")
+                self._actions.append(GiveUp(f"{how}: giving up", status))
             self._give_up(status or Exit.TARGET, now)
         else:
             self._mourn(worker, how, status, now)
@@ -329,8 +330,9 @@ class Crew:
             self._deaths = 0
         self._deaths += 1
         serving = any(other.state == READY for other in self.workers.values())
-        if worker.state == STARTING and self._deaths >= MOST_DEATHS and not serving:
-            self._say("error", f"{how}; {self._deaths} in a row did, and none is left: giving up")
+        if worker.state == STARTING and self._deaths >= self._terms.most_deaths and not serving:
+            text = f"{how}; {self._deaths} in a row did, and none is left: giving up"
+            self._actions.append(GiveUp(text, status))
             self._give_up(status if status > 0 else Exit.NOT_READY, now)
             return
         # The first is replaced at once: an accident should cost nobody anything.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .. import instance
+from ..application import DEVELOP
 from ..board import Board
 from ..lean import Generic, Record, TypeVar
 from ..systemd import notify
@@ -208,6 +209,8 @@ class Supervisor(Generic[T]):
                     tell(*lines)
                 case act.Say(level, text):
                     logger.log(logging.getLevelName(level.upper()), "%s", text)
+                case act.GiveUp(text, status):
+                    self._give_up(text, status)
                 case act.Prove(generation):
                     self._prove(generation)
                 case act.Adopt(_):
@@ -227,6 +230,14 @@ class Supervisor(Generic[T]):
                     self._close_templates()
                 case act.Leave(status):
                     self._status = status
+
+    def _give_up(self, text: str, status: int) -> None:
+        if DEVELOP in os.environ:
+            from ..user_code import sudden_end, tell
+
+            tell(sudden_end(status))
+        else:
+            logger.error("%s", text)
 
     def _start(self, number: int, generation: int) -> None:
         row = next(row for row in range(len(self._rows) + 1) if row not in self._rows.values())

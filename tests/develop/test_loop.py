@@ -49,6 +49,30 @@ def test_broken_code_is_shown_and_mended(server: str, tmp_path: Path) -> None:
         assert site.output.count("SyntaxError: invalid syntax") == 1
 
 
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by SIGKILL"),
+        ("import ctypes; ctypes.string_at(0)", "was ended by SIGSEGV"),
+        ("import os; os._exit(3)", "ended with status 3"),
+    ],
+    ids=["killed", "crashed", "exits"],
+)
+def test_a_module_that_ends_its_process_is_tried_once(server: str, how: str, said: str, tmp_path: Path) -> None:
+    with Site(tmp_path, server) as site:
+        site.save(f"print('tried', flush=True)\n{how}\n")
+        page = site.broken().body.decode()
+        if server == "uwsgi" and said == "ended with status 3":
+            said = "ended"
+        assert f"a worker {said} while it loaded the application." in page
+        assert site.output.count("tried") == 1
+        site.release(1)
+        site.shows("1")
+        assert site.output.count("while it loaded") == 1
+        assert "ERROR" not in site.output
+
+
 def test_it_starts_with_broken_code(tmp_path: Path) -> None:
     site = Site(tmp_path)
     site.save("import nowhere\n")

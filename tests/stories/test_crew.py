@@ -14,6 +14,7 @@ from launcher.supervise.actions import (
     Drain,
     End,
     EndReload,
+    GiveUp,
     Leave,
     Prove,
     Say,
@@ -87,9 +88,9 @@ class Story:
         self.ready(*workers)
 
     def _seen(self, actions: Sequence[Action]) -> list[Action]:
-        self.said += [action.text for action in actions if isinstance(action, Say)]
+        self.said += [action.text for action in actions if isinstance(action, Say | GiveUp)]
         self.told += [line for action in actions if isinstance(action, Tell) for line in action.lines]
-        return [action for action in actions if not isinstance(action, Say | Tell)]
+        return [action for action in actions if not isinstance(action, Say | GiveUp | Tell)]
 
 
 # Start
@@ -153,6 +154,12 @@ def test_worker_that_is_killed_at_start_again_and_again_ends_the_service() -> No
     assert born == [0, 0.1, 0.2, 0.4]
     assert story.died(5, -signal.SIGSEGV) == [Close(), Leave(Exit.NOT_READY)]
     assert "worker 5 (pid 0) was ended by SIGSEGV before it was ready; 5 in a row did" in story.said[-1]
+
+
+def test_worker_that_is_killed_at_start_ends_a_service_that_does_not_try_again() -> None:
+    story = Story(Terms(most_deaths=1))
+    story.begin()
+    assert story.died(1, -signal.SIGKILL) == [Close(), Leave(Exit.NOT_READY)]
 
 
 # Crashes

@@ -3,6 +3,8 @@
 waitress 3.0.2 has one timeout for everything, looks at it every 30 s, dies on TERM and drops what is queued on INT.
 """
 
+import logging
+import os
 import socket
 import threading
 import time
@@ -17,6 +19,7 @@ from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer, UnixWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher, WSGITask  # type: ignore[import-untyped]
 
+from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from .arguments import WaitressOptions
 from .duties import Duties
@@ -332,4 +335,7 @@ class Loop:
 def prepare(options: WaitressOptions) -> Serve:
     """Check the options with waitress. Raises LaunchError."""
     settings(options, len(options.bind or options.fd))
+    if DEVELOP in os.environ:
+        # A page may have more parts than there are threads; that some wait a moment is nothing to tell a person.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return lambda application, sockets, signals, duties: Loop(application, sockets, signals, duties, options).run()

@@ -99,6 +99,20 @@ def test_what_the_application_prints_is_seen_at_once(server: str, tmp_path: Path
         wait_for(lambda: "out\n" in site.output and "err\n" in site.output, "what was printed")
 
 
+def test_a_page_with_many_parts_is_nothing_to_tell(tmp_path: Path) -> None:
+    slow = "    import os, time\n    while not os.path.exists('go'):\n        time.sleep(0.01)\n"
+    files = {"app.py": answers("one").replace("    body", f"{slow}    body", 1), "go": ""}
+    with Site(tmp_path, "waitress", files=files, threads=1) as site:
+        (tmp_path / "go").unlink()
+        with contextlib.ExitStack() as stack:
+            clients = [stack.enter_context(site.client()) for _ in range(3)]
+            for client in clients:
+                client.get("/")
+            (tmp_path / "go").write_text("")
+            assert [client.answer().body for client in clients] == [b"one"] * 3
+        assert "queue" not in site.output
+
+
 def test_a_burst_is_one_reload(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.warmed_up()

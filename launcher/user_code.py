@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from . import application
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
 STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
+VALIDATOR = os.path.join(STANDARD, "wsgiref", "validate.py")
 LONGEST_REASON = 500
 INSTALLED = ("site-packages", "dist-packages")
 
@@ -107,9 +109,10 @@ def trace(error: BaseException) -> str:
 
 def _trim(told: traceback.TracebackException) -> None:
     frames = [frame for frame in told.stack if not _is_importlib(frame.filename)]
-    # Ours are the first ones only: further down the user's code may well be using us.
-    while frames and frames[0].filename.startswith(OURS):
-        del frames[0]
+    # Those that lead from the server to the user's code; further down that may well be using us.
+    leading = list(takewhile(lambda frame: not is_own(frame.filename), frames))
+    ours = [number for number, frame in enumerate(leading, 1) if frame.filename.startswith((OURS, VALIDATOR))]
+    del frames[: max(ours, default=0)]
     told.stack = traceback.StackSummary.from_list(frames)
     for other in (told.__cause__, told.__context__, *(told.exceptions or ())):
         if other is not None:

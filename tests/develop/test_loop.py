@@ -1,7 +1,9 @@
 """The development loop on real servers: edits are served, nobody is refused, and broken code is shown."""
 
 import contextlib
+import http.client
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -11,6 +13,10 @@ from launcher.errors import Exit
 from launcher.testing.serving import session_members, wait_for
 from tests.develop.site import APP, Site, Visitors, descendants_end
 
+DJANGO = {
+    "conf.py": "SECRET_KEY = 'of the tests'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'urls'\n",
+    "urls.py": "urlpatterns = []\n",
+}
 SERVERS = ["gunicorn", "uwsgi", "waitress", "wsgiref"]
 
 pytestmark = pytest.mark.live
@@ -47,6 +53,7 @@ def test_broken_code_is_shown_and_mended(server: str, tmp_path: Path) -> None:
         site.release(2)
         site.shows("2")
         assert site.output.count("SyntaxError: invalid syntax") == 1
+        assert "ERROR" not in site.output
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -97,6 +104,27 @@ def test_what_the_application_prints_is_seen_at_once(server: str, tmp_path: Path
     with Site(tmp_path, server, files=files, environ={"PYTHONUNBUFFERED": ""}) as site:
         site.shows("one")
         wait_for(lambda: "out\n" in site.output and "err\n" in site.output, "what was printed")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_raised_and_not_answered_is_shown_without_our_frames(server: str, tmp_path: Path) -> None:
+    receiver = (
+        "from django.core import signals\ndef fail(**facts):\n    raise ValueError('once it {0}')\n"
+        "signals.request_{0}.connect(fail)\nurlpatterns = []\n"
+    )
+    with Site(tmp_path, server, files=DJANGO, app=None, settings="conf", validate=True) as site:
+        for when in ("started", "finished"):
+            site.save(receiver.format(when), "urls.py")
+
+            def is_told(text: str = f"ValueError: once it {when}\n") -> bool:
+                with contextlib.suppress(OSError, http.client.HTTPException, AssertionError):
+                    site.request("/")  # some servers answer, and some just close
+                return text in site.output
+
+            wait_for(is_told, f"the error when it {when}")
+        files = re.findall(r'File "(.+?)"', site.output)
+        assert str(tmp_path / "urls.py") in files
+        assert [file for file in files if "/django/" not in file and file != str(tmp_path / "urls.py")] == []
 
 
 def test_a_page_with_many_parts_is_nothing_to_tell(tmp_path: Path) -> None:

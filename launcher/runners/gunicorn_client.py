@@ -10,7 +10,10 @@ from functools import cache
 from typing import Any, cast
 
 from gunicorn.http import RequestParser
+from gunicorn.http.errors import NoMoreData
 from gunicorn.workers.gthread import TConn
+
+from .plain_http import is_plain, refusal
 
 HELD_BYTES = 65536
 """What may arrive of a request before it gets a thread; the application reads the rest from the socket."""
@@ -177,6 +180,12 @@ class Connection(TConn):
 
 class OpaqueConnection(Connection):
     """A client whose bytes only gunicorn understands (TLS, HTTP/2, uwsgi): a thread reads its requests."""
+
+    def init(self) -> None:
+        if self.cfg.is_ssl and not self.initialized and is_plain(self.sock):
+            self.sock.sendall(refusal(self.sock))
+            raise NoMoreData  # gunicorn passes over this one too
+        super().init()
 
     def receive(self) -> bool:
         self.data_ready = True

@@ -12,6 +12,7 @@ from wsgiref.types import WSGIApplication
 from .http_answer import Answer
 from .http_head import Head, Refusal, cgi_variables
 from .http_stream import ClientGone, ClientStream, open_body, read_head
+from .plain_http import is_plain, refusal
 
 LINGER_S = 2.0
 """How long a client may go on sending after it was refused, so that it comes to read why."""
@@ -56,8 +57,8 @@ class Connection:
         self.open = self.took = False
         try:
             if self._tls and not isinstance(self.sock, ssl.SSLSocket):
-                self._shake_hands(self._tls)
-                self.open = True
+                self.open = self._shake_hands(self._tls)
+                linger = not self.open
             else:
                 self.open, linger = self._exchange(application, draining)
         finally:
@@ -65,10 +66,15 @@ class Connection:
             if not self.open:
                 self.close(linger)
 
-    def _shake_hands(self, tls: ssl.SSLContext) -> None:
+    def _shake_hands(self, tls: ssl.SSLContext) -> bool:
+        """Begin to speak TLS; return whether the client does."""
         self.sock.settimeout(self._limits.client_timeout)
+        if is_plain(self.sock):
+            self.sock.sendall(refusal(self.sock))
+            return False
         self.sock = self.stream.sock = tls.wrap_socket(self.sock, server_side=True, do_handshake_on_connect=False)
         self.sock.do_handshake()
+        return True
 
     def _exchange(self, application: WSGIApplication, draining: Callable[[], bool]) -> tuple[bool, bool]:
         """Answer one request; return whether another may come, and else whether the client may still be sending."""

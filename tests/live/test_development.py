@@ -202,6 +202,11 @@ def test_https_with_a_certificate_of_our_own(server: str, tmp_path: Path) -> Non
             with connected(serving.address, tls) as client:
                 assert client.ask("/static/site.css").body == CSS
                 assert client.ask("/file").body == CSS
+            with connected(serving.address) as plain:
+                answer = plain.ask("/")
+                told = f"This port speaks HTTPS: https://{serving.address}\n"
+                assert (answer.status, answer.body.decode()) == (400, told)
+                assert plain.rest() == b""
             said = serving.stderr.read_text()
             assert "https://127.0.0.1:" in said
             assert said.count(f"given the authority {authority}") == (start == "first")

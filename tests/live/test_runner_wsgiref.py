@@ -616,11 +616,14 @@ def test_handshake_that_stalls_holds_a_thread_for_client_timeout_only(certificat
         assert runner.stop() == 0
 
 
-def test_plain_http_on_a_tls_port_is_closed(certificates: Path) -> None:
+def test_plain_http_on_a_tls_port_is_told_where_to_go(certificates: Path) -> None:
     with Runner("wsgiref", *tls_flags(certificates)) as runner:
         with runner.client() as plain:
             plain.get("/hello")
-            assert b"HTTP" not in plain.rest()
+            answer = plain.answer()
+            assert answer.status == 400
+            assert answer.body.decode() == f"This port speaks HTTPS: https://{runner.address}\n"
+            assert plain.rest() == b""
         with tls_client(runner.address, certificates) as client:
             goes_on(client)
         assert runner.stop() == 0

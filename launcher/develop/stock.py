@@ -70,13 +70,19 @@ class Template:
         except OSError:
             message = b""
         self.gone = not message
+        if not self.ready:
+            self._facts = self._channel.hear(TEMPLATE)
         if message:
             self._standing = int(message)
         if message and not self.ready:
             self.ready = True
-            self._facts = self._channel.hear(TEMPLATE)
             os.setpriority(os.PRIO_PROCESS, self._standing, 0)
             os.setpriority(os.PRIO_PROCESS, self.pid, 0)
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether it has found out that it cannot be made."""
+        return self.gone and not self.ready and "stamps" in self._facts
 
     def fork(self, order: Order) -> int:
         """Have the process that stands by become a server, and return it; 0 where there is none any more."""
@@ -93,7 +99,7 @@ class Template:
 
     def unlike(self, order: Order) -> str:
         """Return why a warm start would not be what a cold one is; empty where it would."""
-        if not self.ready:
+        if "stamps" not in self._facts:
             return ""
         if self._environ != _lasting(order):
             return "the environment changed"
@@ -122,6 +128,8 @@ class Stock:
         self._descriptors = descriptors
         self._template: Template | None = None
         self._next: Template | None = None
+        self._hopeless: Template | None = None
+        """The last one that was made, where it gave up: another would too, unless it is for something else."""
 
     @property
     def templates(self) -> list[Template]:
@@ -137,7 +145,7 @@ class Stock:
         NOTIFY_SOCKET is each server's own; templates are made without one.
         """
         if not cold and self._template is None:
-            cold = "what it needs is still being imported ahead"
+            cold = f"what it needs {'cannot be' if self._hopeless else 'is still being'} imported ahead"
         if not cold and self._template is not None:
             pid = self._template.fork(order)
             # Looked at while it starts.
@@ -157,7 +165,7 @@ class Stock:
 
     def keep_up(self, lesson: Mapping[str, Any], order: Order) -> None:
         """Have another template made, where the one that there is or will be does not do any more."""
-        newest = self._next or self._template
+        newest = self._next or self._hopeless or self._template
         if newest is None or newest.outgrown(lesson) or newest.unlike(order):
             if self._next is not None:
                 self._next.close()
@@ -170,11 +178,12 @@ class Stock:
             template.close()
             if template is self._next:
                 self._next = None
+                self._hopeless = template if template.gave_up else None
             else:
                 self._template = None
         elif template is self._next:
             self.discard()
-            self._template, self._next = template, None
+            self._template, self._next, self._hopeless = template, None, None
             return template.left_out
         return {}
 

@@ -67,10 +67,10 @@ def hold(channel: Channel, facts: dict[str, Any], argv: Sequence[str]) -> None:
         channel.tell(TEMPLATE, facts)
         os.set_inheritable(int(argv[0]), True)
         os.execv(sys.executable, [sys.executable, "-P", "-m", "launcher.develop.template", *argv])
-    if attempt.flagged or late:
-        sys.exit(1)
     facts["stamps"] = {path: stamp for path, stamp in stamped.items() if stamp is not None}
     channel.tell(TEMPLATE, facts)
+    if attempt.flagged or late:
+        sys.exit(1)
     gc.collect()
     gc.freeze()
     gc.enable()

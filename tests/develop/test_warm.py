@@ -1,10 +1,12 @@
 """What is held for warm starts, and what must not be: a warm start is what a cold one would have been."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from launcher.develop.template import MOST_ATTEMPTS
 from launcher.testing.serving import wait_for
 from tests.develop.site import APP, Site
 
@@ -13,11 +15,11 @@ pytestmark = pytest.mark.live
 INSTALLED = "lib/site-packages"
 
 
-def site_with(directory: Path, basket: str, **installed: str) -> Site:
+def site_with(directory: Path, basket: str, environ: Mapping[str, str] | None = None, /, **installed: str) -> Site:
     """Return a site that uses packages which are installed, as their directory has it."""
     files = {"app.py": APP, "shop/__init__.py": "", "shop/basket.py": basket}
     files |= {f"{INSTALLED}/{name}.py": text for name, text in installed.items()}
-    return Site(directory, files=files, python_path=[str(directory / INSTALLED)])
+    return Site(directory, files=files, environ=environ, python_path=[str(directory / INSTALLED)])
 
 
 def warm_edit(site: Site, text: str) -> None:
@@ -68,6 +70,37 @@ def test_a_module_that_starts_threads(tmp_path: Path) -> None:
         warm_edit(site, basket)
         assert site.now() == "True"
         assert site.output.count("imports it anew: dependency starts threads (ticker)") == 1
+
+
+def test_what_cannot_be_held_is_tried_again_when_it_changed(tmp_path: Path) -> None:
+    """Here every process has a thread from its beginning, as from a profiler that a .pth file starts."""
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / "sitecustomize.py").write_text(
+        "import sys, threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+        f"if 'launcher.develop.template' in sys.orig_argv:\n    open({str(tmp_path / 'attempts')!r}, 'a').write('.')\n"
+    )
+    (tmp_path / "attempts").write_text("")
+
+    def attempts() -> int:
+        return (tmp_path / "attempts").stat().st_size
+
+    basket = "import dependency\nVERSION = dependency.VERSION\n"
+    environ = {"PYTHONPATH": str(tmp_path / "early")}
+    with site_with(tmp_path, basket, environ, dependency="VERSION = 'old'\n") as site:
+        for number in range(100):
+            site.save(f"{basket}VERSION += ' {number}'\n")
+            site.shows(f"old {number}")
+            if "cold (what it needs cannot be imported ahead)" in site.output:
+                break
+        assert attempts() == MOST_ATTEMPTS
+        for number in range(100, 103):
+            site.save(f"{basket}VERSION += ' {number}'\n")
+            site.shows(f"old {number}")
+        assert attempts() == MOST_ATTEMPTS
+        (tmp_path / INSTALLED / "dependency.py").write_text("VERSION = 'upgraded'\n")
+        site.save(basket)
+        site.shows("upgraded")
+        wait_for(lambda: attempts() > MOST_ATTEMPTS, "another attempt")
 
 
 def test_a_module_that_reads_what_the_project_sets(tmp_path: Path) -> None:

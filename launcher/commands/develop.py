@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -19,6 +20,7 @@ from ..develop.terms import Terms
 from ..lean import TYPE_CHECKING
 from ..origin import Layer
 from ..plan import LaunchPlan
+from ..record import plan_facts
 from ..sockets import FIRST_DESCRIPTOR
 from ..systemd import SOCKETS_STAY
 from .run import hand_over, make_record, open_sockets, server_environment, start_lines
@@ -55,6 +57,9 @@ def develop(plan: LaunchPlan, broken: LaunchError | None, request: Request, comp
         new, broken = compile_plan(request)
         if new.options.bind != fixed:
             news.say("bind changed: that takes a restart of serve")
+        if record is not None:
+            with contextlib.suppress(OSError):  # somebody has removed it: status does without
+                instance.renew(record, plan_facts(new))
         return terms_of(new, broken, request, channel, addresses)
 
     try:

@@ -79,7 +79,7 @@ def status_text(document: dict[str, Any]) -> str:
     lines = [
         f"{server}, pid {document['pid']}, {state}, {_age(time.time() - document['since'])}",
         f"  profile    {document['profile']} of {document['project']}",
-        f"  settings   {document['settings'] or '-'}, {document['target']}",
+        f"  settings   {document['settings'] or '-'}, {document['target'] or 'which cannot be read'}",
         f"  addresses  {' '.join(document['addresses'])}",
     ]
     for worker in document["workers"]:

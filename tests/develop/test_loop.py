@@ -263,10 +263,12 @@ def test_it_starts_with_settings_that_cannot_be_read(settings: str, said: str, t
         page = site.broken().body.decode()
         assert said in page
         assert "conf.py" in page
+        assert "conf, which cannot be read\n" in site.command("status").stdout
         site.save("# nothing else\n", "other.py")
         wait_for(lambda: site.output.count(said) == 2, "another try")
         site.save("WSGI_APPLICATION = 'one.app'\n", "conf.py")
         site.shows("one")
+        assert "conf, one:app\n" in site.command("status").stdout
         assert site.output.count(said) == 2
 
 

@@ -1,10 +1,13 @@
-"""Answers as uWSGI's router wants them."""
+"""Answers that uWSGI would not give, or not as its router wants them."""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 from typing import TYPE_CHECKING
+
+from ..middleware.answer import answer as short_answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -20,20 +23,29 @@ PIECE = 65536
 NOTHING = (None, "", "0")
 
 
-def for_router(application: WSGIApplication, draining: Callable[[], bool]) -> WSGIApplication:
-    """Say how long an answer in one piece is: otherwise the router closes the connection, to show where it ends.
+def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, routed: bool) -> WSGIApplication:
+    """Answer 500 where the application raises, and say how long an answer in one piece is.
 
-    While the server stops every answer says that the connection closes, and the router closes it. It does so where
-    the client asks for it too, and would not say it.
+    uWSGI 2.0.30 closes without a word in the first case, and its router to show where an answer of unknown length ends.
+    Behind the router each answer says that the connection closes where `closes` returns so, which makes the router do
+    it, and where the client asked for that: the router does it too, and would not say it.
     """
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        closes = environ.get("HTTP_CONNECTION", "").lower() == "close"
-        head = _Head(start_response, (lambda: True) if closes else draining)
-        body = application(environ, head.start)
+        asked = routed and environ.get("HTTP_CONNECTION", "").lower() == "close"
+        head = _Head(start_response, (lambda: True) if asked else closes)
+        body: Iterable[bytes]
+        try:
+            body = application(environ, head.start)
+        except Exception as error:
+            if not head.held:
+                raise
+            sys.excepthook(type(error), error, error.__traceback__)
+            body = short_answer(environ, head.start, "500 Internal Server Error")
         whole = isinstance(body, (list, tuple)) and len(body) <= 1 and environ["REQUEST_METHOD"] != "HEAD"
         head.send(sum(map(len, body)) if whole else None)
-        return _Thorough(body, environ["wsgi.input"]) if environ.get("CONTENT_LENGTH") not in NOTHING else body
+        unread = routed and environ.get("CONTENT_LENGTH") not in NOTHING
+        return _Thorough(body, environ["wsgi.input"]) if unread else body
 
     return answer
 
@@ -61,39 +73,44 @@ class _Thorough:
 
 
 class _Head:
-    """Status and headers, held back until the body is known, or until the application writes."""
+    """Status and headers, held back until the body is known, or until the application writes.
+
+    uWSGI 2.0.30 cannot take a second head in the place of the first.
+    """
 
     def __init__(self, start_response: StartResponse, closes: Callable[[], bool]) -> None:
+        self.held = True
         self._start_response = start_response
         self._closes = closes
-        self._told: tuple[str, list[tuple[str, str]], tuple[Any, ...]] | None = None
-        self._held = True
+        self._told: tuple[str, list[tuple[str, str]]] | None = None
         self._through: Callable[[bytes], object] | None = None
 
-    def start(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
-        self._told = status, headers, error
-        return self._write if self._held else self._pass_on(None)
+    def start(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None, /) -> Callable[[bytes], object]:
+        if self._through is not None and exc_info:
+            raise exc_info[1].with_traceback(exc_info[2])
+        self._told = status, headers
+        return self._write if self.held else self._pass_on(None)
 
     def send(self, length: int | None) -> None:
         """Pass on what was said, if it still waits; what is said later goes through at once."""
-        held, self._held = self._held, False
+        held, self.held = self.held, False
         if held and self._told is not None:  # a generator says it with its first piece
             self._pass_on(length)
 
     def _write(self, data: bytes) -> object:
-        self._held = False
-        self._through = self._through or self._pass_on(None)
-        return self._through(data)
+        self.held = False
+        return (self._through or self._pass_on(None))(data)
 
     def _pass_on(self, length: int | None) -> Callable[[bytes], object]:
         assert self._told is not None
-        status, headers, error = self._told
+        status, headers = self._told
         added = []
         if length is not None and not status.startswith(WITHOUT_BODY) and not _names(headers) & FRAMING:
             added.append(("Content-Length", str(length)))
         if self._closes():
             added.append(("Connection", "close"))
-        return self._start_response(status, [*headers, *added], *error)
+        self._through = self._start_response(status, [*headers, *added])
+        return self._through
 
 
 def _names(headers: list[tuple[str, str]]) -> set[str]:

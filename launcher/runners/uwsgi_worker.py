@@ -17,6 +17,7 @@ import uwsgi
 from ..application import ApplicationError, load
 from . import uwsgi_reload, uwsgi_stop, uwsgi_streams
 from .reload import Reload
+from .uwsgi_answer import for_uwsgi
 from .uwsgi_table import table
 
 if TYPE_CHECKING:
@@ -90,12 +91,12 @@ def load_as_worker() -> WSGIApplication:
         if table().is_spare(slot):
             leave(slot)
         os._exit(FAILED)
-    if table().routed:
-        from .uwsgi_answer import for_router
-
-        application = for_router(application, lambda: table().draining)
     table().set_ready(slot)
-    return application
+    return _answering(application)
+
+
+def _answering(application: WSGIApplication) -> WSGIApplication:
+    return for_uwsgi(application, lambda: table().draining, routed=table().routed)
 
 
 def _sudden_end() -> ApplicationError:
@@ -138,7 +139,7 @@ def preload() -> WSGIApplication:
             theirs()
 
     uwsgi.post_fork_hook = begin
-    return application
+    return _answering(application)
 
 
 def leave(slot: int) -> NoReturn:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from launcher.runners.uwsgi_answer import for_router
+from launcher.runners.uwsgi_answer import for_uwsgi
 
 
 class Server:
@@ -22,15 +22,18 @@ class Server:
         self.heads: list[tuple[str, dict[str, str]]] = []
         self.sent = b""
         self.environ = {"REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO(), **(environ or {})}
-        result = for_router(application, lambda: draining)(self.environ, self._start)
+        result = for_uwsgi(application, lambda: draining, routed=True)(self.environ, self._start)
         for piece in result:
             assert self.heads
             self.sent += piece
         if hasattr(result, "close"):
             result.close()
 
-    def _start(self, status: str, headers: list[tuple[str, str]], *error: object) -> Callable[[bytes], object]:
-        assert error or not self.heads
+    def _start(
+        self, status: str, headers: list[tuple[str, str]], exc_info: object = None, /
+    ) -> Callable[[bytes], object]:
+        assert not self.heads
+        assert exc_info is None
         self.heads.append((status, dict(headers)))
         return self._write
 
@@ -96,6 +99,19 @@ def test_an_error_replaces_a_head_that_is_not_sent() -> None:
         return [b"sorry"]
 
     assert Server(application).heads == [("500 Internal Server Error", {"Content-Length": "5"})]
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["before", "after it began"])
+def test_whoever_asks_of_an_application_that_raises_hears_it(begun: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        if begun:
+            start_response("200 OK", [])
+        raise ValueError("no")
+
+    server = Server(application)
+    assert len(server.heads) == 1
+    assert (server.heads[0][0], server.sent) == ("500 Internal Server Error", b"500 Internal Server Error\n")
+    assert capsys.readouterr().err.count("ValueError: no") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from .files import READ_AFRESH, Interest, is_installed
 from .watching import Watcher, why_poll
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from .channel import Channel
     from .news import News
@@ -44,26 +44,28 @@ class Project:
             self._news.say(f"files are looked at twice a second from now on: {self._watcher.trouble}")
         return self._sift(found)
 
-    def _sift(self, paths: Iterable[str]) -> set[str]:
-        found = self._interest.sort(paths, self._watcher.directories)
+    def _sift(self, paths: set[str]) -> set[str]:
+        watched = self._watcher.directories
+        made = {path for path in paths if os.path.isdir(path)}
+        restart: set[str] = set()
+        if made or not watched.isdisjoint(paths):
+            # What is watched is a directory, not its name: another one may have taken its place.
+            restart = self._watch(anew=not watched.isdisjoint(made))
+            paths = paths.union(_inside(made, self._watcher.directories))
+        found = self._interest.sort(paths, watched)
         if found.afresh:
             self._channel.changed(found.afresh)
             self._news.say(f"{self.names(found.afresh)}: no restart needed")
-        restart = {*found.plan, *found.restart}
-        if any(os.path.isdir(path) or path in self._watcher.directories for path in paths):
-            restart |= self._watch()
-            inside = (os.path.join(path, name) for path in paths if os.path.isdir(path) for name in os.listdir(path))
-            within = self._interest.sort(inside, frozenset())
-            restart.update(within.plan, within.restart)
-            # Django looks once for the directories that applications have.
-            restart.update(path for path in paths if os.path.basename(path) in READ_AFRESH and os.path.isdir(path))
+        restart.update(found.plan, found.restart)
+        # Django looks once for the directories that applications have.
+        restart.update(path for path in made.difference(self._interest.afresh) if os.path.basename(path) in READ_AFRESH)
         return restart
 
-    def _watch(self) -> set[str]:
-        """Watch what there is to watch by now; return what has changed meanwhile."""
+    def _watch(self, *, anew: bool = False) -> set[str]:
+        """Watch what there is to watch by now, if that differs or `anew`; return what has changed meanwhile."""
         directories = self._interest.directories()
         before = self._watcher
-        if directories == before.directories:
+        if directories == before.directories and not anew:
             return set()
         self._watcher = Watcher(directories, poll=self._poll)
         self._watched_ns = time.time_ns()
@@ -128,3 +130,14 @@ class Project:
 
     def close(self) -> None:
         self._watcher.close()
+
+
+def _inside(made: Iterable[str], watched: Iterable[str]) -> Iterator[str]:
+    """Yield what lies in new directories, as far as they are watched: it may have come before they were."""
+    roots = tuple(os.path.join(path, "") for path in made)
+    for directory in watched:
+        if os.path.join(directory, "").startswith(roots):
+            try:
+                yield from (entry.path for entry in os.scandir(directory))
+            except OSError:
+                pass  # gone meanwhile

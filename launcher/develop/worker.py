@@ -99,7 +99,10 @@ class Lesson:
 
 
 def afresh() -> set[str]:
-    """Return the directories of the project whose files Django reads again without a restart."""
+    """Return the directories of the project whose files Django reads again without a restart.
+
+    What the settings name may be made later; for what applications have Django looks once.
+    """
     from django.apps import apps
     from django.conf import settings
 
@@ -111,8 +114,8 @@ def afresh() -> set[str]:
     for entry in getattr(settings, "STATICFILES_DIRS", ()):
         found.append(entry[1] if isinstance(entry, (tuple, list)) else entry)
     for config in apps.get_app_configs():
-        found += [os.path.join(config.path, name) for name in READ_AFRESH]
-    return {path for path in map(os.path.abspath, found) if os.path.isdir(path) and not is_installed(path)}
+        found += filter(os.path.isdir, (os.path.join(config.path, name) for name in READ_AFRESH))
+    return {path for path in map(os.path.abspath, found) if not is_installed(path)}
 
 
 def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None) -> WSGIApplication:

@@ -33,6 +33,7 @@ class Site(Serving):
         server: str = "wsgiref",
         files: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
+        ready: bool = True,
         **options: Any,
     ) -> None:
         self.project = directory
@@ -46,6 +47,7 @@ class Site(Serving):
             {name: value for name, value in {**told, **options}.items() if value is not None},
             files=files,
             environ={"XDG_RUNTIME_DIR": str(directory / "run"), **(environ or {})},
+            ready=ready,
         )
         (directory / "run").mkdir()
 

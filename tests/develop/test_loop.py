@@ -2,10 +2,12 @@
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -229,6 +231,46 @@ def test_status_reload_and_stop(tmp_path: Path) -> None:
         assert "SyntaxError" in refused.stderr
         assert site.command("stop").returncode == 0
         assert site.wait() == 0
+
+
+def test_status_of_one_by_its_pid(tmp_path: Path) -> None:
+    with Site(tmp_path) as site:
+
+        def status(status: int, pid: int = site.pid) -> Any:
+            done = site.command("status", "--pid", str(pid), "--format", "json")
+            assert done.returncode == status, done.stdout + done.stderr
+            return json.loads(done.stdout)
+
+        (first,) = status(Exit.FINE)
+        assert (first["pid"], first["server"], first["addresses"]) == (site.pid, "wsgiref", list(site.addresses))
+        site.release(1)
+        site.shows("1")
+        (then,) = status(Exit.FINE)
+        assert then["generation"] > first["generation"]
+        assert {worker["pid"] for worker in then["workers"]} <= set(site.tree())
+        site.save("VERSION = 1 +\n")
+        site.broken()
+        (broken,) = status(Exit.NOT_READY)
+        assert not broken["ready"]
+        assert status(Exit.NOT_READY, os.getpid()) == []
+        said = site.command("status", "--pid", str(os.getpid())).stderr
+        assert f"no server with pid {os.getpid()} runs with profile kit" in said
+
+
+def test_a_slow_start_is_spoken_of(tmp_path: Path) -> None:
+    slow = "import os, time\nwhile not os.path.exists({}):\n    time.sleep(0.01)\nVERSION = 'slow'\n"
+    site = Site(tmp_path, ready=False)
+    site.save(slow.format("'first'"))
+    with site:
+        wait_for(lambda: "serve: still starting after 5 s\n" in site.output, "the line")
+        (tmp_path / "first").touch()
+        site.addresses = site.announced()
+        site.shows("slow")
+        site.save(slow.format("'second'"))
+        wait_for(lambda: "serve: still starting after 5 s: shop/basket.py\n" in site.output, "the second line")
+        (tmp_path / "second").touch()
+        wait_for(lambda: "reloaded in" in site.output, "the end of it")
+        assert site.output.count("still starting") == 2
 
 
 def test_settings_that_name_another_application(tmp_path: Path) -> None:

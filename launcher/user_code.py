@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 
 from . import application
 from .application import ApplicationError, Step, at
+from .installed import LIBRARY, OURS, is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
-STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
-VALIDATOR = os.path.join(STANDARD, "wsgiref", "validate.py")
+VALIDATOR = os.path.join(LIBRARY, "wsgiref", "validate.py")
 LONGEST_REASON = 500
-INSTALLED = ("site-packages", "dist-packages")
 
 
 def failure(step: Step, error: BaseException) -> ApplicationError:
@@ -63,7 +61,7 @@ def _nearest(name: str) -> str:
         if parent is not None and not folders:
             return f"{package} is the file {short(getattr(parent, '__file__', None) or '')}, not a package."
     else:
-        folders = [entry or "." for entry in sys.path if not _is_installed(os.path.join(entry, ""))]
+        folders = [entry or "." for entry in sys.path if not is_installed(entry)]
     near = did_you_mean(last, _modules_in(folders))
     if near.startswith("Did you mean"):
         return near.replace("'", f"'{package}.", 1) if package else near
@@ -137,15 +135,12 @@ def place(error: BaseException) -> str:
         for frame in traceback.extract_tb(error.__traceback__)
         if not _is_importlib(frame.filename) and not frame.filename.startswith(OURS)
     ]
-    own = [frame for frame in frames if not _is_installed(frame.filename)] or frames
+    own = [frame for frame in frames if not is_installed(frame.filename)] or frames
     return f"{short(own[-1].filename)}:{own[-1].lineno}" if own else ""
 
 
 def files(error: BaseException) -> list[str]:
-    """Return the files that an error and those that led to it name: an edit of one may mend it.
-
-    The standard library's are left out, and ours.
-    """
+    """Return the project's files that an error and those that led to it name: an edit of one may mend it."""
     found: dict[str, None] = {}
     seen: list[BaseException] = []
     errors: list[BaseException | None] = [error]
@@ -157,23 +152,14 @@ def files(error: BaseException) -> list[str]:
         names = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(each.__traceback__)]
         if isinstance(each, SyntaxError):
             names.append(each.filename or "")
-        found.update((os.path.abspath(name), None) for name in names if name and not name.startswith("<"))
+        found.update((os.path.abspath(name), None) for name in names if name and is_own(name))
         errors += [each.__cause__, each.__context__, *getattr(each, "exceptions", ())]
-    return [name for name in found if not (name.startswith(OURS) or _is_standard(name))]
+    return list(found)
 
 
 def is_own(filename: str) -> bool:
     """Whether a file is the project's."""
-    return not (filename.startswith((OURS, "<")) or _is_installed(filename))
-
-
-def _is_standard(filename: str) -> bool:
-    return filename.startswith(STANDARD) and not any(name in filename for name in INSTALLED)
-
-
-def _is_installed(filename: str) -> bool:
-    """Whether a file is the standard library's or somebody's package, rather than the project's."""
-    return filename.startswith(STANDARD) or any(name in filename for name in INSTALLED) or ".zip" in filename
+    return not (filename.startswith("<") or is_installed(filename))
 
 
 def short(path: str) -> str:

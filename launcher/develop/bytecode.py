@@ -22,7 +22,7 @@ from importlib.machinery import (
 from importlib.util import cache_from_source
 from typing import TYPE_CHECKING, Any
 
-from .files import is_installed
+from ..installed import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -21,17 +21,6 @@ NEVER = frozenset(
 READ_AFRESH = ("templates", "jinja2", "static", "locale")
 """Directories of a Django application whose files need no restart."""
 MODULES = (".py", ".so")
-LIBRARY = os.path.join(os.path.dirname(os.path.abspath(os.__file__)), "")
-OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")
-INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-
-
-def is_installed(path: str) -> bool:
-    """Whether a file or directory is the standard library's or somebody's package, rather than the project's."""
-    if not path:
-        return False
-    path = os.path.join(path, "")
-    return path.startswith((LIBRARY, OURS)) or any(part in path for part in INSTALLED) or ".zip" in path
 
 
 class Sorted(NamedTuple):

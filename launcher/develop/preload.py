@@ -15,7 +15,7 @@ import threading
 from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
-from .files import is_installed
+from ..installed import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping

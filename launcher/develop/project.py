@@ -6,7 +6,8 @@ import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from .files import READ_AFRESH, Interest, is_installed
+from ..installed import is_installed
+from .files import READ_AFRESH, Interest
 from .watching import Watcher, why_poll
 
 if TYPE_CHECKING:

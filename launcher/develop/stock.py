@@ -10,8 +10,8 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ..installed import is_installed
 from .channel import TEMPLATE, Channel
-from .files import is_installed
 from .template import stamps
 from .worker import WARM
 

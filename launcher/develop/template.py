@@ -16,10 +16,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..application import prepend_path, read_spec
+from ..installed import is_installed
 from . import preload, worker
 from .channel import TEMPLATE, VARIABLE, Channel
 from .child import become
-from .files import is_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

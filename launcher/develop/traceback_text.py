@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..user_code import INSTALLED, OURS, is_own, short
+from ..installed import OURS, PACKAGES
+from ..user_code import is_own, short
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,9 +56,9 @@ def package(file: str) -> str:
     """Return whose file it is that is not the project's."""
     if file.startswith(OURS):
         return "serve"
-    for directory in INSTALLED:
+    for directory in PACKAGES:
         if directory in file:
-            top: str = file.rpartition(f"{directory}/")[2].partition("/")[0]
+            top: str = file.rpartition(directory)[2].partition("/")[0]
             return top.removesuffix(".py")
     return "Python"
 

@@ -10,9 +10,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ..application import ApplicationError, Step, load_target, run, wrap
+from ..installed import is_installed
 from .bytecode import distrust
 from .channel import LEARNT, STALE, Changes, Channel
-from .files import READ_AFRESH, is_installed
+from .files import READ_AFRESH
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 from .client import DEADLINE_S, Answer, Client, request
 
@@ -28,7 +28,7 @@ GONE_S = 5.0
 """How long the other processes may take to end after the main one."""
 
 
-def wait_for(found: Callable[[], T], what: str, deadline_s: float | None = None) -> T:
+def wait_for(found: Callable[[], T | Literal[False] | None], what: str, deadline_s: float | None = None) -> T:
     """Return what `found` returns once it is something; the deadline is DEADLINE_S unless it is told."""
     deadline_s = DEADLINE_S if deadline_s is None else deadline_s
     end = time.monotonic() + deadline_s
@@ -83,7 +83,8 @@ class Serving:
         self._pid_file: str | None = profile.get("pid_file")
         self._ready = ready
         self._pass_fds = pass_fds
-        self._argv: Sequence[str] = (python, "-P", "-m", "launcher", "--profile", name, *flags)
+        self._serve, self._name = (python, "-P", "-m", "launcher"), name
+        self._argv: Sequence[str] = (*self._serve, "--profile", name, *flags)
         self._environ: Mapping[str, str] = {**clean_environment(), **(environ or {})}
         if command:
             self._argv, self._environ = command.argv, command.environ
@@ -169,6 +170,19 @@ class Serving:
         answer = self.request(target, *headers, **how)
         assert answer.status == 200, f"{target}: {answer.status} {answer.body[:500]!r}\n{self.output}"
         return answer.json()
+
+    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Type `serve WORDS` beside it, for its profile; return what came of it."""
+        argv = (*self._serve, *words, "--profile", self._name)
+        return subprocess.run(
+            argv,
+            cwd=self.directory,
+            env=self._environ,
+            capture_output=True,
+            text=True,
+            timeout=3 * DEADLINE_S,
+            check=False,
+        )
 
     def tree(self) -> tuple[int, ...]:
         """Return the living processes of its session, the main one among them."""

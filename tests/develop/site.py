@@ -1,13 +1,7 @@
 """A project of a few files, served by `serve` as a developer would, and edited meanwhile."""
 
-import contextlib
-import http.client
 import re
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,67 +74,16 @@ class Site(Serving):
         wait_for(look, "the error page")
         return answers[-1]
 
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Type `serve WORDS` beside it."""
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "launcher", *words, "--profile", "kit"],
-            cwd=self.project,
-            env=self._environ,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
+    def reloads(self) -> list[str]:
+        """Return what was said of reloads."""
+        return re.findall("reloaded in.*", self.output)
 
-    def warmed_up(self) -> None:
-        """Wait until the next start is warm."""
-        for number in range(1000, 1100):
-            self.release(number)
-            self.shows(str(number))
-            wait_for(lambda: self.output.count("reloaded in") >= 1, "a line")
-            line = re.findall("reloaded in.*", self.output)[-1]
-            if "cold" not in line:
+    def warmed_up(self, text: str = "VERSION = 1000\n") -> None:
+        """Save a file until a start is warm."""
+        for number in range(100):
+            before = len(self.reloads())
+            self.save(f"{text}# {number}\n")
+            wait_for(lambda before=before: len(self.reloads()) > before, "a reload")  # type: ignore[misc]
+            if "cold" not in self.reloads()[-1]:
                 return
-            time.sleep(0.1)
         raise AssertionError(f"no start was warm\n{self.output}")
-
-
-class Visitors:
-    """Inside, clients ask on fresh connections all the time; what fails is noted."""
-
-    def __init__(self, site: Site, clients: int = 3) -> None:
-        self.answers = 0
-        self.failures: list[str] = []
-        self._site = site
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._visit) for _ in range(clients)]
-
-    def _visit(self) -> None:
-        while not self._over.is_set():
-            try:
-                answer = self._site.request("/", "Connection: close")
-                if answer.status != 200:
-                    self.failures.append(str(answer.status))
-            except (OSError, AssertionError, http.client.HTTPException) as error:
-                self.failures.append(f"{type(error).__name__}: {error}")
-            self.answers += 1
-            self._over.wait(0.002)
-
-    def __enter__(self) -> "Visitors":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
-
-
-@contextlib.contextmanager
-def descendants_end(pid: int) -> Iterator[None]:
-    """Inside, a process may end; afterwards none of its session may be left."""
-    from launcher.testing.serving import session_members
-
-    yield
-    wait_for(lambda: not list(session_members(pid)), "its processes to end")

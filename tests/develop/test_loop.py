@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from launcher.errors import Exit
-from launcher.testing.serving import session_members, wait_for
-from tests.develop.site import APP, Site, Visitors, descendants_end
+from launcher.testing.serving import wait_for
+from tests.develop.site import APP, Site
+from tests.live.load import Load
+from tests.machine import SERVERS
 
 DJANGO = {
     "conf.py": "SECRET_KEY = 'of the tests'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'urls'\n",
     "urls.py": "urlpatterns = []\n",
 }
-SERVERS = ["gunicorn", "uwsgi", "waitress", "wsgiref"]
 
 pytestmark = pytest.mark.live
 
@@ -28,12 +29,13 @@ pytestmark = pytest.mark.live
 def test_edits_are_served_and_nobody_is_refused(server: str, tmp_path: Path) -> None:
     with Site(tmp_path, server) as site:
         site.warmed_up()
-        with Visitors(site) as visitors:
+        # An idle connection that is kept ends with the server that it is to.
+        with Load(site.address, 3, "/", keep=False, pause_s=0.002) as load:
             for version in range(1, 11):
                 site.release(version)
                 site.shows(str(version))
-        assert visitors.answers > 10
-        assert visitors.failures == []
+        assert load.answers > 10
+        assert load.failures == []
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -146,13 +148,13 @@ def test_a_page_with_many_parts_is_nothing_to_tell(tmp_path: Path) -> None:
 def test_a_burst_is_one_reload(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.warmed_up()
-        before = site.output.count("reloaded in")
+        before = len(site.reloads())
         for number in range(200):
             site.save(f"NUMBER = {number}\n", f"shop/module{number}.py")
         site.release(7)
         site.shows("7")
-        wait_for(lambda: site.output.count("reloaded in") > before, "the line")
-        assert site.output.count("reloaded in") - before <= 3
+        wait_for(lambda: len(site.reloads()) > before, "the line")
+        assert len(site.reloads()) - before <= 3
 
 
 def test_moved_and_deleted_packages(tmp_path: Path) -> None:
@@ -193,8 +195,7 @@ def test_a_profile_is_read_again(tmp_path: Path) -> None:
 def test_a_killed_server_is_started_again(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.warmed_up()
-        victims = set(session_members(site.pid)) - {site.pid}
-        for victim in victims:
+        for victim in set(site.tree()) - {site.pid}:
             with contextlib.suppress(ProcessLookupError):  # it may have ended with the one before it
                 os.kill(victim, signal.SIGKILL)
         wait_for(lambda: site.request("/").status == 200 or site.request("/").status == 500, "an answer")
@@ -207,17 +208,17 @@ def test_a_killed_server_is_started_again(tmp_path: Path) -> None:
 def test_it_stops(server: str, number: int, tmp_path: Path) -> None:
     with Site(tmp_path, server) as site:
         site.warmed_up()
-        with descendants_end(site.pid):
-            site.signal(number)
-            assert site.wait() == 0
+        site.signal(number)
+        assert site.wait() == 0
+        wait_for(lambda: not site.tree(), "its processes to end")
 
 
 def test_nothing_is_left_of_one_that_is_killed(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.warmed_up()
-        with descendants_end(site.pid):
-            site.signal(signal.SIGKILL)
-            site.wait()
+        site.signal(signal.SIGKILL)
+        site.wait()
+        wait_for(lambda: not site.tree(), "its processes to end")
 
 
 def test_status_reload_and_stop(tmp_path: Path) -> None:
@@ -269,7 +270,7 @@ def test_a_slow_start_is_spoken_of(tmp_path: Path) -> None:
         site.save(slow.format("'second'"))
         wait_for(lambda: "serve: still starting after 5 s: shop/basket.py\n" in site.output, "the second line")
         (tmp_path / "second").touch()
-        wait_for(lambda: "reloaded in" in site.output, "the end of it")
+        wait_for(site.reloads, "the end of it")
         assert site.output.count("still starting") == 2
 
 
@@ -329,7 +330,7 @@ def test_a_profile_that_is_saved_as_it_was_while_a_server_starts(tmp_path: Path)
     with Site(tmp_path) as site:
         profile = tmp_path / "profiles" / "kit.toml"
         site.save("import time\ntime.sleep(1)\nVERSION = 'slow'\n")
-        wait_for(lambda: len(session_members_of(site)) > 3, "a start")
+        wait_for(lambda: len(site.tree()) > 3, "a start")
         profile.write_text(profile.read_text())
         site.shows("slow")
 
@@ -337,10 +338,6 @@ def test_a_profile_that_is_saved_as_it_was_while_a_server_starts(tmp_path: Path)
 def answers(word: str) -> str:
     """Return an application that answers a word."""
     return APP.replace("basket.VERSION", repr(word)).replace("from shop import basket", "")
-
-
-def session_members_of(site: Site) -> list[int]:
-    return list(session_members(site.pid))
 
 
 def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:

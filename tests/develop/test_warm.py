@@ -1,6 +1,5 @@
 """What is held for warm starts, and what must not be: a warm start is what a cold one would have been."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,27 +21,16 @@ def site_with(directory: Path, basket: str, environ: Mapping[str, str] | None = 
     return Site(directory, files=files, environ=environ, python_path=[str(directory / INSTALLED)])
 
 
-def warm_edit(site: Site, text: str) -> None:
-    """Save a file until a start is warm."""
-    for number in range(100):
-        before = site.output.count("reloaded in")
-        site.save(f"{text}# {number}\n")
-        wait_for(lambda before=before: site.output.count("reloaded in") > before, "a reload")  # type: ignore[misc]
-        if "cold" not in re.findall("reloaded in.*", site.output)[-1]:
-            return
-    raise AssertionError(f"no start was warm\n{site.output}")
-
-
 def test_a_dependency_that_changed_on_disk(tmp_path: Path) -> None:
     basket = "import dependency\nVERSION = dependency.VERSION\n"
     with site_with(tmp_path, basket, dependency="VERSION = 'old'\n") as site:
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "old"
         (tmp_path / INSTALLED / "dependency.py").write_text("VERSION = 'upgraded'\n")
         site.save(f"{basket}# again\n")
         site.shows("upgraded")
         assert "cold (dependency.py changed on disk)" in site.output
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "upgraded"
 
 
@@ -50,7 +38,7 @@ def test_a_dependency_that_is_new(tmp_path: Path) -> None:
     dependency = "try:\n    import extra\nexcept ImportError:\n    extra = None\nVERSION = str(extra is not None)\n"
     basket = "import dependency\nVERSION = dependency.VERSION\n"
     with site_with(tmp_path, basket, dependency=dependency) as site:
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "False"
         (tmp_path / INSTALLED / "extra.py").write_text("")
         site.save(f"{basket}# again\n")
@@ -64,10 +52,10 @@ def test_a_module_that_starts_threads(tmp_path: Path) -> None:
     )
     basket = "import dependency, json\nVERSION = dependency.thread.is_alive()\n"
     with site_with(tmp_path, basket, dependency=dependency) as site:
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "True"
         site.save(f"{basket}# again\n")
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "True"
         assert site.output.count("imports it anew: dependency starts threads (ticker)") == 1
 
@@ -107,7 +95,7 @@ def test_a_module_that_reads_what_the_project_sets(tmp_path: Path) -> None:
     dependency = "import os\nCOLOUR = os.environ.get('COLOUR', 'none')\n"
     basket = "import os\nos.environ['COLOUR'] = 'red'\nimport dependency\nVERSION = dependency.COLOUR\n"
     with site_with(tmp_path, basket, dependency=dependency) as site:
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "red"
         # Now another value, and another variable: the template was made for neither.
         site.save(basket.replace("'red'", "'sky'"))
@@ -123,7 +111,7 @@ def test_a_module_that_asks_for_the_project(tmp_path: Path) -> None:
     with site_with(tmp_path, basket, dependency=dependency, middle=middle) as site:
         site.save("COLOUR = 'red'\n", "local_colour.py")
         site.shows("red")
-        warm_edit(site, basket)
+        site.warmed_up(basket)
         assert site.now() == "red"
         site.save("COLOUR = 'sky'\n", "local_colour.py")
         site.shows("sky")

@@ -1,20 +1,16 @@
-"""A site with an application that is slow to import, commands that act on it, and a crowd of clients."""
+"""A site with an application that is slow to import, and what systemd would hear of it."""
 
 import contextlib
 import os
 import queue
 import socket
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from launcher.board import READY, Board
-from launcher.testing.client import Client
-from launcher.testing.serving import Serving, clean_environment, wait_for
+from launcher.testing.serving import Serving, wait_for, write_project
 
 APP = """
 import os, time
@@ -81,21 +77,8 @@ class Site(Serving):
 
     def profile(self, **options: Any) -> None:
         """Change the profile."""
-        from launcher.testing.serving import write_project
-
         self.options |= options
         write_project(self.project, self.options, name="kit", files={})
-
-    def command(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "launcher", *words, "--profile", "kit"],
-            cwd=self.project,
-            env={**clean_environment(), "XDG_RUNTIME_DIR": str(self.project)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=60,
-        )
 
     def reload(self) -> str:
         """Reload, which must succeed."""
@@ -108,56 +91,6 @@ class Site(Serving):
 
     def worker(self) -> int:
         return int(self.request("/").body.split()[1])
-
-
-class Crowd:
-    """Clients that ask without a pause: half of them keep their connections, half open one for each request."""
-
-    def __init__(self, address: str, *, brief: int = 6, slow: int = 2) -> None:
-        self.answers = 0
-        self.failures: list[str] = []
-        self.versions: set[str] = set()
-        self.longest_s = 0.0
-        """Beyond what the application takes."""
-        self._address = address
-        self._leave = threading.Event()
-        targets = ["/brief"] * brief + ["/slow"] * slow
-        self._threads = [
-            threading.Thread(target=self._ask, args=(target, number % 2 == 0)) for number, target in enumerate(targets)
-        ]
-
-    def _ask(self, target: str, keep: bool) -> None:
-        client: Client | None = None
-        takes = 1.0 if target == "/slow" else 0.02
-        while not self._leave.is_set():
-            began = time.monotonic()
-            try:
-                client = client or Client(self._address)
-                client.get(target, *(() if keep else ("Connection: close",)))
-                answer = client.answer()
-                assert answer.status == 200, answer
-            except Exception as error:
-                self.failures.append(f"{time.strftime('%X')} {target} {'kept' if keep else 'fresh'}: {error!r}")
-                client = None
-                continue
-            self.longest_s = max(self.longest_s, time.monotonic() - began - takes)
-            self.answers += 1
-            self.versions.add(answer.body.split()[0].decode())
-            if not keep or answer.headers.get("connection") == "close":
-                client.close()
-                client = None
-        if client:
-            client.close()
-
-    def __enter__(self) -> "Crowd":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._leave.set()
-        for thread in self._threads:
-            thread.join()
 
 
 @contextlib.contextmanager

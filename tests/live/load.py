@@ -7,23 +7,36 @@ from types import TracebackType
 from tests.live.runner_process import Client
 
 PAUSE_S = 0.01
+"""Many who ask without a breath leave the server no processor to reload with."""
 
 
 class Load:
     """A context manager: inside it so many clients ask for `target`, one after another.
 
-    Every second one keeps its connection as long as the server does; the others come anew for each request.
+    With `keep` every second one keeps its connection as long as the server does; the others come anew for each request.
     """
 
-    def __init__(self, address: str, clients: int = 8, target: str = "/hello") -> None:
+    def __init__(
+        self,
+        address: str,
+        clients: int = 8,
+        target: str = "/hello",
+        *,
+        keep: bool = True,
+        pause_s: float = PAUSE_S,
+    ) -> None:
         self.address = address
         self.target = target
         self.answers = 0
+        self.bodies: set[bytes] = set()
         self.failures: list[str] = []
         self.longest_s = 0.0
+        self._pause_s = pause_s
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, args=(number % 2 == 0,)) for number in range(clients)]
+        self._threads = [
+            threading.Thread(target=self._ask, args=(keep and number % 2 == 0,)) for number in range(clients)
+        ]
 
     def _ask(self, keep: bool) -> None:
         client: Client | None = None
@@ -34,18 +47,18 @@ class Load:
                 answer = client.ask(self.target, *(() if keep else ("Connection: close",)))
                 closes = answer.headers.get("connection") == "close"
                 failure = "" if answer.status == 200 else f"{answer.status}"
+                self.bodies.add(answer.body)
             except (OSError, AssertionError) as error:
                 closes, failure = True, f"{type(error).__name__}: {error}"
             with self._lock:
                 self.answers += 1
                 self.longest_s = max(self.longest_s, time.monotonic() - began)
                 if failure:
-                    self.failures.append(failure)
+                    self.failures.append(f"{time.strftime('%X')} {'kept' if keep else 'fresh'} {failure}")
             if closes and client:
                 client.close()
                 client = None
-            # Whoever asks without a breath leaves the server no processor to reload with.
-            self._over.wait(PAUSE_S)
+            self._over.wait(self._pause_s)
         if client:
             client.close()
 

@@ -12,25 +12,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from launcher.testing.client import DEADLINE_S, connect
+from launcher.testing.serving import session_members, wait_for
+
 ROOT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 30.0
-"""How long a test waits for what must happen; a loaded machine is slow."""
-
 APP = "tests.apps.answers:app"
-
-
-def wait_for(true: Callable[[], object], what: str) -> Any:
-    """Return what `true` returns once it is something."""
-    deadline = time.monotonic() + DEADLINE_S
-    while not (found := true()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(0.01)
-    return found
 
 
 class Response(NamedTuple):
@@ -126,17 +117,6 @@ class Client:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def connect(address: str) -> socket.socket:
-    """Connect to an address as the runner's log names it."""
-    if address.startswith("unix:"):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.settimeout(DEADLINE_S)
-        sock.connect(re.sub("^@", "\0", address.removeprefix("unix:")))
-        return sock
-    host, _, port = address.rpartition(":")
-    return socket.create_connection((host.strip("[]") or "127.0.0.1", int(port)), DEADLINE_S)
 
 
 def refused(address: str) -> bool:
@@ -257,8 +237,7 @@ class Runner:
         wait_for(heard, line)
 
     def wait_for_line(self, pattern: str) -> "re.Match[str]":
-        found: re.Match[str] = wait_for(lambda: re.search(pattern + r"\n", self.text), pattern)
-        return found
+        return wait_for(lambda: re.search(pattern + r"\n", self.text), pattern)
 
     def tell(self, number: int) -> float:
         """Send a signal; return when, in monotonic seconds."""
@@ -286,13 +265,3 @@ class Runner:
         left = list(session_members(self.process.pid))
         shutil.rmtree(self.directory)
         assert error is not None or not left, f"processes left: {left}"
-
-
-def session_members(session: int) -> Iterator[int]:
-    """Yield the processes of a session that are still there."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            with contextlib.suppress(OSError):
-                fields = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == session and fields[0] != "Z":
-                    yield int(entry)

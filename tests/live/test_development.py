@@ -2,26 +2,21 @@
 
 import contextlib
 import json
-import os
 import re
-import select
-import signal
 import socket
 import ssl
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from launcher.testing.client import DEADLINE_S, Client
-from launcher.testing.serving import Serving, clean_environment, refused, session_members, wait_for, wait_for_text
+from launcher.testing.client import Client
+from launcher.testing.serving import Serving, refused, wait_for, wait_for_text
+from tests.develop.typed import SERVE, Typed
+from tests.machine import SERVERS
 
 pytestmark = pytest.mark.live
 
-SERVERS = ("gunicorn", "uwsgi", "waitress", "wsgiref")
 SITE = {
     "site_settings.py": """
 DEBUG = True
@@ -219,43 +214,6 @@ def test_https_on_a_server_without_tls_names_those_that_have_it(tmp_path: Path) 
     assert "Choose gunicorn or wsgiref" in said
 
 
-class Terminal:
-    """A pseudo terminal that `serve` runs on."""
-
-    def __init__(self, argv: Sequence[str], directory: Path) -> None:
-        self._ours, theirs = os.openpty()
-        self.said = ""
-        self.process = subprocess.Popen(
-            argv, cwd=directory, env=clean_environment(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
-        )  # fmt: skip
-        os.close(theirs)
-
-    def wait_for(self, pattern: str) -> re.Match[str]:
-        end = time.monotonic() + DEADLINE_S
-        while not (found := re.search(pattern, self.said)):
-            ready, _, _ = select.select([self._ours], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"waited in vain for {pattern}:\n{self.said}"
-            self.said += os.read(self._ours, 65536).decode()
-        self.said = self.said[found.end() :]
-        return found
-
-    def type(self, text: str) -> None:
-        os.write(self._ours, text.encode())
-
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.process.terminate()
-        try:
-            self.process.wait(DEADLINE_S)
-        finally:
-            for pid in session_members(self.process.pid):
-                os.kill(pid, signal.SIGKILL)
-            self.process.wait()
-            os.close(self._ours)
-
-
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_debugger_has_the_terminal(server: str, tmp_path: Path) -> None:
     app = (
@@ -263,8 +221,8 @@ def test_a_debugger_has_the_terminal(server: str, tmp_path: Path) -> None:
         '    start_response("200 OK", [])\n    return [str(answer).encode()]\n'
     )
     (tmp_path / "debugged.py").write_text(app)
-    words = ("debugged:app", "--server", server, "--bind", "127.0.0.1:0")
-    with Terminal([sys.executable, "-P", "-m", "launcher", *words], tmp_path) as terminal:
+    words = ("debugged:app", "--server", server, "--bind", "127.0.0.1:0", "--no-reload")
+    with Typed(tmp_path, *SERVE, *words) as terminal:
         address = terminal.wait_for(r"http://(127\.0\.0\.1:\d+)")[1]
         with connected(address) as client:
             client.get("/")
@@ -284,6 +242,4 @@ def connected(address: str, tls: ssl.SSLContext | None = None) -> Client:
         except ConnectionRefusedError:
             return None
 
-    client = wait_for(connect, "the server to listen")
-    assert client is not None
-    return client
+    return wait_for(connect, "the server to listen")

@@ -24,7 +24,9 @@ from typing import Any
 import pytest
 
 from launcher.runners.gunicorn_client import HELD_BYTES
-from tests.live.runner_process import DEADLINE_S, ROOT, Client, Hold, Response, session_members, wait_for
+from launcher.testing.client import DEADLINE_S
+from launcher.testing.serving import session_members, wait_for
+from tests.live.runner_process import ROOT, Client, Hold, Response
 
 pytestmark = pytest.mark.live
 

@@ -3,20 +3,18 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launcher.testing.serving import Serving, clean_environment, wait_for
+from launcher.testing.serving import Serving, wait_for
+from tests.machine import SERVERS
 
 from .load import Load
 
 pytestmark = pytest.mark.live
 
-SERVERS = ("gunicorn", "uwsgi", "waitress", "wsgiref")
 SITE = """
 import os
 from launcher.testing.application import app as kit
@@ -39,10 +37,10 @@ class Site:
     def __init__(self, root: Path, server: str, **options: Any) -> None:
         self.root = root
         # Two releases within a second must not be told apart by the bytecode cache, which compares whole seconds.
-        self.environ = {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(root)}
+        environ = {"PYTHONDONTWRITEBYTECODE": "1", "TMPDIR": str(root)}
         profile = {"app": "site_of_hands:app", "server": server, "bind": "127.0.0.1:0", "threads": 4, "workers": 2}
         self.release("1")
-        self.serving = Serving(root, {**profile, "graceful_timeout": 20, **options}, environ=self.environ)
+        self.serving = Serving(root, {**profile, "graceful_timeout": 20, **options}, environ=environ)
 
     def release(self, text: str) -> None:
         self.save("site_of_hands.py", SITE.replace("{release}", text))
@@ -57,10 +55,7 @@ class Site:
 
     def serve(self, *words: str, status: int = 0) -> str:
         """Run a command as a person would, and return what it says."""
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "launcher", *words, "--profile", "kit"],
-            cwd=self.root, env={**clean_environment(), **self.environ}, capture_output=True, text=True, timeout=100, check=False,
-        )  # fmt: skip
+        done = self.serving.command(*words)
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 

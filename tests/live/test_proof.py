@@ -5,7 +5,6 @@ import select
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from launcher.commands.status import status_document
 from launcher.instance import Instance
 from launcher.record import plan_facts
 from launcher.runners.reload import DONE, Reload, Verdict
+from launcher.testing.serving import wait_for
 from tests.machine import compile_in
 
 pytestmark = pytest.mark.live
@@ -43,14 +43,13 @@ def running(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     command = [sys.executable, "-m", "launcher", "--profile", "prod", "--server", "waitress", "--bind", "127.0.0.1:0"]
     with subprocess.Popen([*command, "--threads", "2"], cwd=project, stderr=subprocess.DEVNULL) as server:
         try:
-            end = time.monotonic() + DEADLINE_S
-            while (
-                not (found := instance.find(os.environ, str(project), "prod")) or not status_document(found[0])["ready"]
-            ):
-                assert time.monotonic() < end
+
+            def ready() -> list[Instance]:
                 assert server.poll() is None
-                time.sleep(0.01)
-            yield found[0]
+                found = instance.find(os.environ, str(project), "prod")
+                return [each for each in found if status_document(each)["ready"]]
+
+            yield wait_for(ready, "the server")[0]
         finally:
             server.terminate()
 

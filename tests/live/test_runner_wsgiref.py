@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.live.runner_process import Client, Hold, Runner, refused, wait_for
+from launcher.testing.serving import wait_for
+from tests.live.runner_process import Client, Hold, Runner, refused
 
 pytestmark = pytest.mark.live
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 import waitress  # type: ignore[import-untyped]  # waitress 3.0.2 ships no types
 
-from tests.live.runner_process import ROOT, Client, Hold, Runner, refused, wait_for
+from launcher.testing.serving import wait_for
+from tests.live.runner_process import ROOT, Client, Hold, Runner, refused
 
 pytestmark = pytest.mark.live
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from launcher.testing.serving import session_members, wait_for
 from tests.live.load import Load
-from tests.live.runner_process import Client, Hold, Runner, refused, session_members, wait_for
+from tests.live.runner_process import Client, Hold, Runner, refused
 
 pytestmark = pytest.mark.live
 

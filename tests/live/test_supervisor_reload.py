@@ -3,15 +3,13 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launcher.testing.serving import Serving, clean_environment, toml_text, wait_for
+from launcher.testing.serving import Serving, toml_text, wait_for
 from tests.live.load import Load
 
 pytestmark = pytest.mark.live
@@ -49,20 +47,9 @@ class Site:
         self.options |= options
         (self.root / "profiles" / "kit.toml").write_text(toml_text(self.options))
 
-    def command(self, *words: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-P", "-m", "launcher", *words, "--profile", "kit"],
-            cwd=self.root,
-            env={**clean_environment(), **self.environ},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-
     def reload(self) -> str:
         """Insist on a good reload, and return what was said."""
-        done = self.command("reload")
+        done = self.serving.command("reload")
         assert done.returncode == 0, done.stdout + done.stderr + self.serving.output
         return done.stdout
 
@@ -75,7 +62,7 @@ class Site:
         def workers() -> set[int]:
             return set(self.serving.tree()) - {self.serving.pid}
 
-        return wait_for(lambda: len(found := workers()) == count and found, f"{count} workers") or set()
+        return wait_for(lambda: len(found := workers()) == count and found, f"{count} workers")
 
     def answering(self, count: int) -> set[int]:
         """Wait until so many workers have answered, and return them."""
@@ -103,7 +90,7 @@ def test_reloads_under_load_lose_nothing(server: str, preload: bool, tmp_path: P
             load.wait_for_more(20)
             if number % 2:
                 site.release("1 +")
-                done = site.command("reload")
+                done = site.serving.command("reload")
                 assert done.returncode == 4, done.stdout
                 assert "the old code goes on serving: " in done.stderr
                 assert site.ask()["release"] == number
@@ -121,7 +108,7 @@ def test_new_workers_that_die_leave_the_old_ones(server: str, tmp_path: Path) ->
         # The proof, which is no server's child, lets it pass.
         code = f"os.kill(os.getpid(), 9) if os.getppid() == {serving.pid} else 2"
         site.release(code)
-        done = site.command("reload")
+        done = site.serving.command("reload")
         assert done.returncode == 4
         assert "was ended by SIGKILL before it was ready" in done.stderr
         assert site.ask()["release"] == 1
@@ -149,7 +136,7 @@ def test_reload_changes_options_and_environment(server: str, tmp_path: Path) -> 
         assert site.ask()["word"] is None
         assert serving.output.count("reloaded: generation") == 1, "a warning level leaves it out"
         site.profile(bind=["127.0.0.1:1"])
-        done = site.command("reload")
+        done = site.serving.command("reload")
         assert "a reload cannot change bind" in done.stderr
 
 
@@ -180,9 +167,9 @@ def test_status_shows_the_workers(server: str, tmp_path: Path) -> None:
     site = Site(tmp_path, server)
     with site.serving:
         pids = site.pids(2)
-        wait_for(lambda: site.command("status").stdout.count(" ready, generation 1") == 2, "two ready workers")
-        said = site.command("status").stdout
+        wait_for(lambda: site.serving.command("status").stdout.count(" ready, generation 1") == 2, "two ready workers")
+        said = site.serving.command("status").stdout
         assert all(f"worker     {pid} " in said for pid in pids)
-        assert json.loads(site.command("status", "--format", "json").stdout)
-        site.command("stop")
+        assert json.loads(site.serving.command("status", "--format", "json").stdout)
+        site.serving.command("stop")
         assert site.serving.wait() == 0

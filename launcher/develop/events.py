@@ -143,7 +143,9 @@ def stopping() -> bool:
     That is our gunicorn worker, `alive` until then, or the Signals of our runners, whose `stop` is the signal.
     """
     owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return bool(getattr(owner, "stop", 0)) or not getattr(owner, "alive", True)
+    stop = getattr(owner, "stop", 0)
+    # Of somebody else's it may be a method.
+    return (isinstance(stop, int) and bool(stop)) or not getattr(owner, "alive", True)
 
 
 def server_state() -> str:

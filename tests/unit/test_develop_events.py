@@ -94,9 +94,15 @@ def test_stream_ends_when_the_worker_is_told_to_stop(states: list[str], name: st
         signal.signal(signal.SIGTERM, before)
 
 
-def test_whoever_handles_the_signal_otherwise_is_not_asked() -> None:
+class Other:
+    def stop(self, *_: object) -> None:
+        """Somebody else's way to stop."""
+
+
+@pytest.mark.parametrize("handler", [signal.SIG_IGN, Other().stop], ids=["nobody", "somebody else"])
+def test_whoever_handles_the_signal_otherwise_is_not_asked(handler: Any) -> None:
     assert threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    before = signal.signal(signal.SIGTERM, handler)
     try:
         assert not stopping()
     finally:

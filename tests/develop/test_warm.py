@@ -29,7 +29,7 @@ def test_a_dependency_that_changed_on_disk(tmp_path: Path) -> None:
         (tmp_path / INSTALLED / "dependency.py").write_text("VERSION = 'upgraded'\n")
         site.save(f"{basket}# again\n")
         site.shows("upgraded")
-        assert "cold (dependency.py changed on disk)" in site.output
+        wait_for(lambda: "cold (dependency.py changed on disk)" in site.output, "the line")
         site.warmed_up(basket)
         assert site.now() == "upgraded"
 

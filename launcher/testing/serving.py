@@ -297,9 +297,7 @@ def _toml(value: Any) -> str:
 
 def clean_environment() -> dict[str, str]:
     """Return what of the surroundings cannot change a server, and what Python needs to find its packages."""
-    return {
-        name: value for name, value in os.environ.items() if name in KEPT or name.startswith(("PYTHON", "COV_CORE"))
-    }
+    return {name: value for name, value in os.environ.items() if name in KEPT or name.startswith(("PYTHON", "COV"))}
 
 
 def session_members(session: int) -> Iterator[int]:

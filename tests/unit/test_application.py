@@ -427,7 +427,10 @@ class TestLayers:
 
 
 class TestTheModuleThatServersImport:
-    def test_bare_application_is_loaded_without_heavy_imports(self, project: Project) -> None:
+    def test_bare_application_is_loaded_without_heavy_imports(
+        self, project: Project, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it would import them
         project.write(shop=HELLO)
         heavy = ("ast", "dataclasses", "inspect", "logging", "traceback", "importlib.metadata", "django")
         code = (

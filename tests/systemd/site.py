@@ -140,6 +140,7 @@ class AtOneAddress(Alone):
 
     def __init__(self, lab: Lab, server: str) -> None:
         super().__init__(lab, server, f"one-{server}")
+        self.words = [*self.words, "--keepalive=30s"]
 
     @property
     def unix(self) -> str:

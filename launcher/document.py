@@ -9,11 +9,12 @@ from typing import Any
 
 from msgspec import UNSET, Struct, UnsetType, field, to_builtins
 
+from .environment import APPLICATION_VARIABLE
 from .errors import Finding
 from .layers import entries
 from .options import OPTIONS, Option
 from .origin import Origin, Setting
-from .plan import APPLICATION_VARIABLE, LaunchPlan
+from .plan import LaunchPlan
 
 HIDDEN = "***"
 SECRET_WORDS = ("SECRET", "PASSWORD", "PASSWD", "TOKEN", "KEY", "CREDENTIAL", "DSN", "PRIVATE", "AUTH")

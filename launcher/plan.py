@@ -9,10 +9,9 @@ from .accounts import own_group
 from .backend import Backend, version_tuple
 from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of
-from .envfile import read_env_file
+from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_note
 from .errors import Exit, Finding, LaunchError
 from .host import Host
-from .jsontext import to_json
 from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand
 from .options import OPTIONS, Options
@@ -22,7 +21,7 @@ from .project import Project
 from .registry import BACKENDS, Registry
 from .request import Request
 from .syntax import Reader
-from .target import VARIABLE, Search, Target, choose_settings, find_target
+from .target import Search, Target, choose_settings, find_target
 from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
 
@@ -33,8 +32,6 @@ if TYPE_CHECKING:
     from .activation import Passed
 
 
-APPLICATION_VARIABLE = "LAUNCHER_APPLICATION"
-ALIASES = ("PORT", "WEB_CONCURRENCY")
 PREFERRED = ("gunicorn", "uwsgi", "waitress")
 """What `server = "auto"` looks for, in order."""
 
@@ -128,7 +125,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         single = backend.rule("workers").how == "impossible"
         reckoned = reckon_workers(host, single=single)
         settings["workers"] = settings["workers"]._replace(value=reckoned.workers)
-    environment = _environment(settings, search, errors)
+    environment = profile_variables(settings, search, errors)
 
     notes += leave_out_development(settings)
     notes += _fit_backlog(settings, host)
@@ -147,11 +144,11 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     if target is None or len(errors) > len(broken):
         raise LaunchError(*_once(errors))
 
-    application = _application(backend, options, settings, target, search)
-    env_set = {**environment, **_own_environment(backend, options, application, translated.hooks)}
-    dropped = _shut_out(backend, request.environ, env_set)
-    notes += [_shut_out_note(name, backend) for name in dropped]
-    notes += _overridden(environment, request.environ)
+    application = application_facts(backend, options, settings, target, search)
+    env_set = {**environment, **our_variables(backend, options, application, translated.hooks)}
+    dropped = shut_out(backend, request.environ, env_set)
+    notes += [shut_out_note(name, backend) for name in dropped]
+    notes += overridden(environment, request.environ)
     command = command_of(backend, sys.executable, translated, options, env_set=env_set, env_drop=dropped, cwd=workdir)
     plan = LaunchPlan(
         project=draft.project,
@@ -258,110 +255,3 @@ def _complete_group(settings: dict[str, Setting[Any]]) -> None:
     group = own_group(user.value)
     if group is not None:
         settings["group"] = Setting(str(group), user.origin, (settings["group"],))
-
-
-def _environment(settings: Mapping[str, Setting[Any]], search: Search, errors: list[Finding]) -> dict[str, str]:
-    """Return the variables that the profile sets: env_file's, then env's over them."""
-    variables: dict[str, str] = {}
-    for path in settings["env_file"].value:
-        read, problems = read_env_file(path, search.shown(path), settings["env_file"].origin)
-        variables.update(read)
-        errors += problems
-    variables.update(settings["env"].value)
-    for name in variables:
-        origin = settings.get(f"env.{name}", settings["env_file"]).origin
-        if name == VARIABLE:
-            fix = 'Write settings = "package.settings.prod": serve sets the variable from it.'
-            errors.append(Finding("misplaced-key", f"env sets {VARIABLE}", fix, origin, Exit.PROFILE))
-        elif not name or "=" in name or "\0" in name + variables[name]:
-            errors.append(Finding("bad-value", f"{name!r} is no name of a variable", "", origin, Exit.PROFILE))
-    if settings["settings"].value:
-        variables[VARIABLE] = settings["settings"].value
-    return variables
-
-
-def _application(
-    backend: Backend, options: Options, settings: Mapping[str, Setting[Any]], target: Target, search: Search
-) -> dict[str, Any]:
-    """Return what launcher.application needs to know, and nothing that it does not."""
-    middleware, static = settings["middleware"], settings["static_files"]
-    trusted = options.trusted_proxies
-    if trusted is None and backend.believes_anyone:
-        trusted = ()
-    told: dict[str, Any] = {
-        "target": target.spec,
-        "target_origin": str(target.origin),
-        "settings": options.settings,
-        "settings_origin": str(settings["settings"].origin),
-        "path": [*(options.python_path or ()), search.project.root],
-        "production": options.production,
-        "allow": list(options.allow or ()),
-        "middleware": [
-            {
-                "use": entry.use,
-                "options": dict(entry.options),
-                "origin": str(middleware.origin._replace(line=entry.line or middleware.origin.line)),
-            }
-            for entry in options.middleware or ()
-        ],
-        "umask": options.umask,
-        "url_prefix": (options.url_prefix or "").rstrip("/"),
-        "trusted_proxies": None if trusted is None else list(trusted),
-        "tls": bool(options.tls_cert) if trusted is not None else None,
-        "max_body_size": options.max_body_size,
-        "access_log": None if options.access_log in (None, "off") else options.access_log,
-        "access_log_format": "short" if options.access_log_format == "short" else None,
-        "warmup": list(options.warmup or ()),
-        "ready_path": options.ready_path,
-        "validate": options.validate,
-        "static_files": options.static_files,
-        "static_files_origin": str(static.origin) if options.static_files and static.origin.personal else None,
-        "development_warnings": options.development_warnings,
-        "live": options.live,
-        "threads": options.threads if options.live else None,
-    }
-    empty: tuple[object, ...] = (None, False, "", [], 0)
-    # 0 is a umask that a person may want; elsewhere it asks for nothing.
-    return {
-        key: value
-        for key, value in told.items()
-        if key in ("target", "path") or (value not in empty or (key == "trusted_proxies" and value == []))
-        or (key == "umask" and value == 0 and value is not False)
-    }  # fmt: skip
-
-
-def _own_environment(
-    backend: Backend, options: Options, application: Mapping[str, Any], hooks: Mapping[str, Any]
-) -> dict[str, str]:
-    variables = {APPLICATION_VARIABLE: to_json(application)}
-    if hooks and backend.hook_variable:
-        variables[backend.hook_variable] = to_json(hooks)
-    return variables
-
-
-def _shut_out(backend: Backend, environ: Mapping[str, str], env_set: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the variables of `environ` that the server must not see."""
-    exact = {name for name in backend.shut_out if not name.endswith("*")}
-    prefixes = tuple(name[:-1] for name in backend.shut_out if name.endswith("*"))
-    ours = ("SERVE_", "LAUNCHER_")
-    return tuple(
-        sorted(
-            name for name in environ if (name in exact or name.startswith((*prefixes, *ours))) and name not in env_set
-        )
-    )
-
-
-def _shut_out_note(name: str, backend: Backend) -> Finding:
-    # What is an option of ours has been read, or its own note says why not.
-    known = name in ALIASES or name.startswith(("SERVE_", "LAUNCHER_"))
-    message = f"{name} is kept from the server: set options in a profile, native ones in [native.{backend.name}]"
-    return Finding("shut-out", message, severity="quiet" if known else "note")
-
-
-def _overridden(environment: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:
-    """Note each variable that the profile sets and the surroundings had otherwise."""
-    return [
-        Finding("overridden-variable", f"{name} of the surroundings is replaced by the profile's", severity="note")
-        for name, value in environment.items()
-        if name != VARIABLE and environ.get(name, value) != value
-    ]

@@ -9,20 +9,20 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any
 
 logger = logging.getLogger("launcher.runner")
 
 
-def make_ready(own: Collection[int]) -> None:
+def make_ready(own: Collection[int], say: Callable[[str], object] = logger.warning) -> None:
     """Close what we know how to close, report the rest by name, and keep the garbage collector off what is shared.
 
-    `own` are descriptors of sockets that belong to the server.
+    `own` are descriptors of sockets that belong to the server, `say` is where its warnings go.
     """
     close_known()
     for what in (*open_sockets(own), *live_threads()):
-        logger.warning("preload: %s was there before the fork, and workers cannot share it", what)
+        say(f"preload: {what} was there before the fork, and workers cannot share it")
     gc.collect()
     gc.freeze()
 

@@ -21,6 +21,7 @@ from ..application import DEVELOP
 from ..board import READY, Board
 from ..errors import Exit
 from ..systemd import SOCKETS_STAY, tell
+from . import before_fork
 from .gthread import STOP, Worker
 from .gunicorn import parameters
 from .gunicorn_ledger import Ledger
@@ -93,6 +94,12 @@ class Arbiter(arbiter.Arbiter):
         tell(*lines, environ=self.environ)
 
     def setup(self, app: BaseApplication) -> None:
+        own = before_fork.socket_descriptors() if app.cfg.preload_app else ()
+        self._load(app)
+        if app.cfg.preload_app:
+            before_fork.make_ready(own, self.log.warning)
+
+    def _load(self, app: BaseApplication) -> None:
         if self._succession is None:
             super().setup(app)
             return

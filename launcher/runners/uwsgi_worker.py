@@ -114,6 +114,9 @@ def _sudden_end() -> ApplicationError:
 
 def preload() -> WSGIApplication:
     """Load the application into the master, for workers to be born with it."""
+    from . import before_fork
+
+    own = before_fork.socket_descriptors()
     try:
         application = load(os.environ)
     except ApplicationError as error:
@@ -123,6 +126,7 @@ def preload() -> WSGIApplication:
 
         tell(error)
         ctypes.CDLL(None).exit(FAILED)
+    before_fork.make_ready(own, uwsgi_reload.say)
     theirs = getattr(uwsgi, "post_fork_hook", None)
 
     def begin() -> None:

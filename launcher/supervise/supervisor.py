@@ -85,6 +85,8 @@ class Supervisor(Generic[T]):
         self._wake, self._writer = os.pipe()
         self._reload: Reload | None = None
         self._templates: dict[int, Template[T]] = {}
+        self._unheard: dict[int, int] = {}
+        """Worker -> the signal for it, that it was not there to get."""
         self._sign_every = min(SIGN_S, terms.watchdog / 4) if terms.watchdog else SIGN_S
         for end in (self._wake, self._writer):
             os.set_blocking(end, False)
@@ -181,6 +183,7 @@ class Supervisor(Generic[T]):
                 self._adopt(number, pid)
 
     def _bury(self, number: int, status: int) -> None:
+        self._unheard.pop(number, None)
         row = self._rows.pop(number, None)
         if row is not None:
             self._board.clear(row)
@@ -189,6 +192,8 @@ class Supervisor(Generic[T]):
 
     def _lose(self, template: "Template[T]", status: int) -> None:
         del self._templates[template.generation]
+        for number, pid in template.read_to_the_end():
+            self._adopt(number, pid)
         template.close()
         for number in template.awaited:
             self._bury(number, status)
@@ -260,6 +265,8 @@ class Supervisor(Generic[T]):
         """Note which process is a worker."""
         self.pids[pid] = number
         self.crew.born(number, pid)
+        if number in self._unheard:
+            self._signal(number, self._unheard.pop(number))
 
     def fork(self, live: Callable[[], NoReturn], environ: Mapping[str, str]) -> int:
         """Return the process in which `live` is called: with this environment, signals blocked and nothing of ours."""
@@ -293,9 +300,10 @@ class Supervisor(Generic[T]):
                 except ProcessLookupError:
                     pass
                 return
-        # With preload: a worker that is not made yet never will be.
+        # With preload: a worker that is not made yet never will be,
         for template in self._templates.values():
             if number in template.awaited:
+                self._unheard[number] = signal_number  # or it is being made
                 template.end(signal_number)
 
     def _close_templates(self, newest: int = 0) -> None:

@@ -19,6 +19,9 @@ T = TypeVar("T")
 
 PR_SET_CHILD_SUBREAPER = 36
 
+LAST_WORDS_S = 5.0
+"""For the process between a template that has ended and a worker, which has no more to do than to tell of it."""
+
 
 class Template(Generic[T]):
     """The process of one generation, as its supervisor sees it."""
@@ -58,6 +61,11 @@ class Template(Generic[T]):
         except OSError:
             pass  # nothing yet, or no more
         return made
+
+    def read_to_the_end(self) -> list[tuple[int, int]]:
+        """Return the workers that it still made, once it has ended: whoever was making one tells of it."""
+        self._channel.settimeout(LAST_WORDS_S)
+        return self.read()
 
     def end(self, number: int) -> None:
         """Send it a signal; it has been told nothing that is worth waiting for."""

@@ -17,6 +17,12 @@ from launcher.testing.serving import clean_environment, session_members
 SERVE = (sys.executable, "-P", "-m", "launcher")
 
 
+def log_in(terminal: int) -> None:
+    """Begin a session on a terminal, as login does, whatever the caller made of its own end."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    os.login_tty(terminal)
+
+
 class Typed:
     """A context manager: inside it the command runs in a session of its own, after it nothing of that is left."""
 
@@ -27,7 +33,7 @@ class Typed:
         self.process = subprocess.Popen(
             command, cwd=directory, env={**clean_environment(), "XDG_RUNTIME_DIR": str(directory), "TERM": "xterm"},
             stdin=subprocess.DEVNULL if pipe else theirs, stdout=theirs, stderr=theirs,
-            start_new_session=True, preexec_fn=None if pipe else lambda: os.login_tty(theirs),
+            start_new_session=True, preexec_fn=None if pipe else lambda: log_in(theirs),
         )  # fmt: skip
         os.close(theirs)
 

@@ -143,7 +143,7 @@ def status(environ: Mapping[str, str], said: Said, form: str, everything: bool, 
     from .commands.status import status_document, status_text
     from .instance import find_all
 
-    profile, found = ("any", find_all(environ)) if everything else _running(said, environ)
+    profile, found = ("", find_all(environ)) if everything else _running(said, environ)
     documents = [status_document(each) for each in found if pid in (None, each.pid)]
     if form == "json":
         click.echo(json.dumps(documents, indent=2, ensure_ascii=False))

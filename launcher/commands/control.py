@@ -18,14 +18,17 @@ STOP_SLACK_S = 10.0
 
 
 def the_one(found: list[Instance], profile: str, pid: int | None) -> Instance:
-    """Return the server that is meant. Raises LaunchError (status 6) where there is none, or several."""
+    """Return the server that is meant; of any profile where that is empty.
+
+    Raises LaunchError (status 6) where there is none, or several.
+    """
     chosen = [each for each in found if pid is None or each.pid == pid]
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
-        which = f"with pid {pid}" if pid is not None else "of this project"
-        message = f"no server {which} runs with profile {profile}"
-        fix = "serve status --all shows what runs."
+        which = f"with pid {pid}" if pid is not None else "of this project" if profile else "that you may see"
+        message = f"no server {which} runs" + (f" with profile {profile}" if profile else "")
+        fix = "serve status --all shows what runs." if profile else "serve starts one."
         raise LaunchError(Finding("not-running", message, fix, status=Exit.NOT_READY))
     pids = " and ".join(f"{each.pid} ({' '.join(each.facts['addresses'])})" for each in chosen)
     message = f"{len(chosen)} servers run with profile {profile}: {pids}"

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from .. import instance
@@ -126,7 +127,8 @@ class Reload:
             self._before = instance.load(path)
             drop = {*self._before.get("drop", ()), *self.verdict.drop} - self.verdict.set.keys()
             kept = {name: text for name, text in self._before.get("set", {}).items() if name not in drop}
-            instance.write(path, {"set": {**kept, **self.verdict.set}, "drop": sorted(drop)})
+            with suppress(OSError):  # the record has gone, and with it the server
+                instance.write(path, {"set": {**kept, **self.verdict.set}, "drop": sorted(drop)})
         self._write(REPLACING)
         tell("STATUS=replacing the workers", environ=self._environ)
 

@@ -8,12 +8,14 @@ import time
 from typing import TYPE_CHECKING
 
 from ..middleware.answer import answer as short_answer
+from ..middleware.head import without_body_to_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
+TOO_LONG = "414 URI Too Long"
 WITHOUT_BODY = ("1", "204", "304")
 FRAMING = {"content-length", "transfer-encoding"}
 
@@ -23,37 +25,50 @@ PIECE = 65536
 NOTHING = (None, "", "0")
 
 
-def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, routed: bool) -> WSGIApplication:
+def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, routed: bool, http: bool) -> WSGIApplication:
     """Answer 500 where the application raises, and say how long an answer in one piece is.
 
     uWSGI 2.0.30 closes without a word in the first case, and its router to show where an answer of unknown length ends.
     Behind the router each answer says that the connection closes where `closes` returns so, which makes the router do
-    it, and where the client asked for that: the router does it too, and would not say it.
+    it, and where the client asked for that: the router does it too, and would not say it. `http` says that uWSGI itself
+    has read the request, rather than a front server.
     """
+
+    inner = without_body_to_head(application)
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked = routed and environ.get("HTTP_CONNECTION", "").lower() == "close"
         head = _Head(start_response, (lambda: True) if asked else closes)
         body: Iterable[bytes]
         try:
-            body = application(environ, head.start)
-        except Exception as error:
+            body = (
+                short_answer(environ, head.start, TOO_LONG)
+                if http and _lost_query(environ)
+                else inner(environ, head.start)
+            )
+        except (Exception, SystemExit) as error:
             if not head.held:
                 raise
             sys.excepthook(type(error), error, error.__traceback__)
             body = short_answer(environ, head.start, "500 Internal Server Error")
-        whole = isinstance(body, (list, tuple)) and len(body) <= 1 and environ["REQUEST_METHOD"] != "HEAD"
+        whole = isinstance(body, (list, tuple)) and len(body) <= 1 and environ.get("REQUEST_METHOD") != "HEAD"
         head.send(sum(map(len, body)) if whole else None)
-        unread = routed and environ.get("CONTENT_LENGTH") not in NOTHING
-        return _Thorough(body, environ["wsgi.input"]) if unread else body
+        return body if environ.get("CONTENT_LENGTH") in NOTHING else _Thorough(body, environ["wsgi.input"])
 
     return answer
+
+
+def _lost_query(environ: WSGIEnvironment) -> bool:
+    """Return whether uWSGI 2.0.30 had no room for the query string: it goes on without, and says so in its log."""
+    uri = environ.get("REQUEST_URI", "")
+    return "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?"
 
 
 class _Thorough:
     """An answer, and behind it what the application left of the request's body.
 
-    The router drops an answer where the worker closes before it has taken all that the router passes on.
+    Who closes before he has taken all that is sent to him resets the connection: the answer is lost on the way, to a
+    front server and by uWSGI's own router too.
     """
 
     def __init__(self, answer: Iterable[bytes], body: InputStream) -> None:

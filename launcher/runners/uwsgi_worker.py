@@ -96,7 +96,8 @@ def load_as_worker() -> WSGIApplication:
 
 
 def _answering(application: WSGIApplication) -> WSGIApplication:
-    return for_uwsgi(application, lambda: table().draining, routed=table().routed)
+    routed = table().routed
+    return for_uwsgi(application, lambda: table().draining, routed=routed, http=routed or "http-socket" in uwsgi.opt)
 
 
 def _sudden_end() -> ApplicationError:

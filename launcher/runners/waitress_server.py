@@ -21,6 +21,7 @@ from waitress.task import ThreadedTaskDispatcher, WSGITask  # type: ignore[impor
 
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError, did_you_mean
+from ..middleware.head import without_body_to_head
 from .arguments import WaitressOptions
 from .duties import Duties
 from .signals import Signals
@@ -92,6 +93,12 @@ class Task(WSGITask):  # type: ignore[misc]
         except (SystemExit, KeyboardInterrupt) as error:
             # waitress 3.0.2 lets these pass by, and the client without an answer.
             raise RuntimeError(f"the application raised {error!r}") from error
+
+    def finish(self) -> None:
+        if self.request.command == "HEAD":
+            self.write(b"")  # the header, if it is not written yet
+            self.chunked_response = False  # there are no chunks to end
+        super().finish()
 
     def build_response_header(self) -> bytes:
         limits: Limits = self.channel.server.limits
@@ -260,7 +267,8 @@ class Loop:
         self.dispatcher = ThreadedTaskDispatcher()
         self.dispatcher.set_thread_count(self.adj.threads)
         self.files: Files = {}
-        self.listeners = [self._listener(application, sock) for sock in sockets]
+        answers = without_body_to_head(application)
+        self.listeners = [self._listener(answers, sock) for sock in sockets]
         self._next_maintenance = 0.0
         Wake(signals.fileno(), signals.clear, self.files)
         self._lifeline = Wake(signals.lifeline, self._orphaned, self.files)

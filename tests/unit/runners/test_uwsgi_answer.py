@@ -22,7 +22,7 @@ class Server:
         self.heads: list[tuple[str, dict[str, str]]] = []
         self.sent = b""
         self.environ = {"REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO(), **(environ or {})}
-        result = for_uwsgi(application, lambda: draining, routed=True)(self.environ, self._start)
+        result = for_uwsgi(application, lambda: draining, routed=True, http=True)(self.environ, self._start)
         for piece in result:
             assert self.heads
             self.sent += piece

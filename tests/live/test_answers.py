@@ -1,0 +1,48 @@
+"""What a client gets, the same on every server, where servers would differ."""
+
+from pathlib import Path
+
+import pytest
+
+from launcher.testing.serving import Serving
+from tests.machine import SERVERS
+
+pytestmark = pytest.mark.live
+
+BEHIND_A_ROUTER = "uwsgi that keeps connections"
+
+
+@pytest.fixture(params=[*SERVERS, BEHIND_A_ROUTER])
+def profile(request: pytest.FixtureRequest) -> dict[str, object]:
+    kept = {"keepalive": "30s"} if request.param != "uwsgi" else {}
+    return {"server": request.param.split()[0], "bind": "127.0.0.1:0", **kept}
+
+
+def test_head_has_no_body(profile: dict[str, object], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(b"x" * 100_000)
+    with Serving(tmp_path, profile) as serving:
+        for target in ("/large?bytes=100000", f"/given?path={file}", "/stream?pieces=3", "/"):
+            with serving.client() as client:
+                client.get(target, method="HEAD")
+                client.get("/", "Connection: close")
+                said = client.rest()
+                assert said.count(b"HTTP/1.1 200") in (1, 2), said[:300]
+                head, _, rest = said.partition(b"\r\n\r\n")
+                assert not rest or rest.startswith(b"HTTP/1.1 200"), (head, rest[:100])
+
+
+def test_a_body_that_nobody_reads_costs_no_answer(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving:
+        for _ in range(10):
+            with serving.client() as client:
+                assert client.ask("/", method="POST", body=b"x" * 1_000_000).status == 200
+
+
+def test_a_query_is_never_lost(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving:
+        for size in (100, 15_000, 16_500, 20_000):
+            with serving.client() as client:
+                client.get(f"/stream?pieces=2&more={'x' * size}", "Connection: close")
+                said = client.rest()
+                assert not said.startswith(b"HTTP/1.1 200") or b"0\n" in said.partition(b"\r\n\r\n")[2], said[:300]

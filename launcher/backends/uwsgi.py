@@ -185,8 +185,8 @@ RULES = {
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
     "drain_delay": hook("drain_delay", "a thread of ours waits, in its router or in a worker").only(_drain_delay),
     "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive", "--http-timeout").but(
-        "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the connection; "
-        "whoever asks of a worker that is killed hears nothing for as long"
+        "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the "
+        "connection; whoever asks of a worker that is killed hears nothing for as long"
     ),
     "client_timeout": compute(_client_timeout, "--socket-timeout", "--http-headers-timeout"),
     "max_requests": flag("--max-requests", "-R"),

@@ -23,6 +23,7 @@ def make_ready(own: Collection[int], say: Callable[[str], object] = logger.warni
     close_known()
     for what in (*open_sockets(own), *live_threads()):
         say(f"preload: {what} was there before the fork, and workers cannot share it")
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

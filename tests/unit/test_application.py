@@ -1,5 +1,6 @@
 """launcher.application and launcher.wsgi: what is loaded, and what is said when it is not."""
 
+import gc
 import json
 import os
 import socket
@@ -165,6 +166,19 @@ class TestLoading:
         project.write(shop=f"import os\nseen = os.umask(0)\nos.umask(seen)\n{HELLO}")
         project.load("shop:app", umask=0o027)
         assert sys.modules["shop"].seen == 0o027
+
+    @pytest.mark.parametrize(
+        ("wanted", "threshold"),
+        [("", gc.get_threshold()[0]), ("gc.set_threshold(0)", 0), ("gc.set_threshold(5000)", 5000)],
+    )
+    def test_no_garbage_is_looked_for_among_what_stays(self, project: Project, wanted: str, threshold: int) -> None:
+        project.write(shop=f"import gc\nseen = gc.get_threshold()[0]\nkept = [[]]\n{wanted}\n{HELLO}")
+        done = project.start(
+            "shop:app",
+            "import gc, shop\n"
+            "print(shop.seen, any(each is shop.kept for each in gc.get_objects()), gc.get_threshold()[0])",
+        )
+        assert done.stdout.split() == [str(application.NEVER), "False", str(threshold)], done.stderr
 
     def test_application_class_and_instance_are_applications(self, project: Project) -> None:
         project.write(

@@ -74,6 +74,8 @@ class Spec(NamedTuple):
     """Addresses, networks, `unix`, `*`; None leaves address and scheme as the server gives them."""
     tls: bool = False
     """Whether the server itself speaks TLS: the scheme that is true where no trusted proxy names one."""
+    whole_bodies: bool = False
+    """Whether bodies of unknown length are read before the application is called: the server does not do it."""
     max_body_size: int | None = None
     """Bytes."""
     access_log: str | None = None
@@ -222,6 +224,10 @@ def _own_layers(app: WSGIApplication, spec: Spec) -> WSGIApplication:
         from .develop.static_files import serve_static
 
         app = serve_static(app, spec)
+    if spec.whole_bodies:
+        from .middleware.whole_body import read_whole_body
+
+        app = read_whole_body(app)
     if spec.max_body_size is not None:
         from .middleware.body_limit import limit_body
 

@@ -66,6 +66,9 @@ class Backend(Record):
     """Native names that a person may not use though no option repeats them -> what to use instead."""
     believes_anyone: bool = False
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
+    gives_lengths: bool = True
+    """Whether the body of a request that does not say how long it is reaches the application with its length; else we
+    read it first."""
     fixed: tuple[str, ...] = BOUND_TO_THE_PROCESS
     """Options that a reload cannot change: they belong to the sockets or to the main process."""
     notifies: str = "main"

@@ -68,6 +68,8 @@ def application_facts(
         "url_prefix": (options.url_prefix or "").rstrip("/"),
         "trusted_proxies": None if trusted is None else list(trusted),
         "tls": bool(options.tls_cert) if trusted is not None else None,
+        # With the uwsgi protocol a front server has read it, and tells the length.
+        "whole_bodies": not backend.gives_lengths and options.protocol != "uwsgi",
         "max_body_size": options.max_body_size,
         "access_log": None if options.access_log in (None, "off") else options.access_log,
         "access_log_format": "short" if options.access_log_format == "short" else None,

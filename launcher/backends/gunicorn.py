@@ -69,6 +69,7 @@ BACKEND = Backend(
         "launcher.runners.gthread.Worker",
     ),
     always=_always,
+    gives_lengths=False,
     shut_out=(
         "GUNICORN_CMD_ARGS",
         "GUNICORN_FD",

@@ -27,6 +27,9 @@ LONGEST_S = 86400
 """What the router gives a request. Its --http-timeout counts while the application works: it is none of client_timeout,
 which the workers keep for a client that falls silent within a request."""
 
+LONGEST_CHUNK = 16 * 2**20
+"""Bytes of a body's chunk that a thread may hold in memory."""
+
 MOST_ADDRESSES = 12
 """Descriptors from 3 on: 15 is what SIGTERM closes (launcher.runners.uwsgi_stop)."""
 
@@ -153,6 +156,8 @@ def _always(options: Options) -> Words:
         "--hook-master-start", "unix_signal:23 worker_wakeup",
         # A worker that starts during such a pause of the master's is never told to stop.
         "--forkbomb-delay", "0",
+        # A chunk is held in memory; with the default a client that sends a MiB at a time would be refused.
+        "--chunked-input-limit", str(LONGEST_CHUNK),
         # Where the server decides: one worker, that loads the application itself, as a reload needs it.
         *(_workers(1, options) if options.workers is None else ()),
         *(("--lazy-apps",) if options.preload is None else ()),
@@ -220,6 +225,7 @@ BACKEND = Backend(
     hook_variable="LAUNCHER_UWSGI",
     descriptor=_descriptor,
     believes_anyone=True,
+    gives_lengths=False,
     # Its master runs no Python: workers speak for it.
     notifies="all",
     reserved={

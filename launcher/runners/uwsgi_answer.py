@@ -40,6 +40,9 @@ def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, route
         asked = routed and environ.get("HTTP_CONNECTION", "").lower() == "close"
         head = _Head(start_response, (lambda: True) if asked else closes)
         body: Iterable[bytes]
+        sent = environ["wsgi.input"] if environ.get("CONTENT_LENGTH") not in NOTHING else None
+        if http and "HTTP_TRANSFER_ENCODING" in environ:
+            environ["wsgi.input"] = _Chunks()
         try:
             body = (
                 short_answer(environ, head.start, TOO_LONG)
@@ -53,7 +56,7 @@ def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, route
             body = short_answer(environ, head.start, "500 Internal Server Error")
         whole = isinstance(body, (list, tuple)) and len(body) <= 1 and environ.get("REQUEST_METHOD") != "HEAD"
         head.send(sum(map(len, body)) if whole else None)
-        return body if environ.get("CONTENT_LENGTH") in NOTHING else _Thorough(body, environ["wsgi.input"])
+        return body if sent is None else _Thorough(body, sent)
 
     return answer
 
@@ -62,6 +65,24 @@ def _lost_query(environ: WSGIEnvironment) -> bool:
     """Return whether uWSGI 2.0.30 had no room for the query string: it goes on without, and says so in its log."""
     uri = environ.get("REQUEST_URI", "")
     return "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?"
+
+
+class _Chunks:
+    """A body that comes in chunks; uWSGI 2.0.30 decodes them, but not as a stream."""
+
+    def __init__(self) -> None:
+        self._left = b""
+        self._ended = False
+
+    def read(self, size: int) -> bytes:
+        """Return some bytes, at most `size`; none at the end. Raises OSError."""
+        if not (self._left or self._ended):
+            import uwsgi  # there is none but in its workers
+
+            self._left = uwsgi.chunked_read()
+            self._ended = not self._left
+        data, self._left = self._left[:size], self._left[size:]
+        return data
 
 
 class _Thorough:

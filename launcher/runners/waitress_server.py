@@ -17,7 +17,7 @@ from waitress import wasyncore  # type: ignore[import-untyped]
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer, UnixWSGIServer  # type: ignore[import-untyped]
-from waitress.task import ThreadedTaskDispatcher, WSGITask  # type: ignore[import-untyped]
+from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError, did_you_mean
@@ -25,6 +25,7 @@ from ..middleware.head import without_body_to_head
 from .arguments import WaitressOptions
 from .duties import Duties
 from .signals import Signals
+from .waitress_http import Parser, Task
 from .worker import Serve
 
 Files = dict[int, Any]
@@ -84,31 +85,6 @@ class Limits:
         return silent_s > self.first_request
 
 
-class Task(WSGITask):  # type: ignore[misc]
-    """An answer that says so if it is the last one on its connection."""
-
-    def execute(self) -> None:
-        try:
-            super().execute()
-        except (SystemExit, KeyboardInterrupt) as error:
-            # waitress 3.0.2 lets these pass by, and the client without an answer.
-            raise RuntimeError(f"the application raised {error!r}") from error
-
-    def finish(self) -> None:
-        if self.request.command == "HEAD":
-            self.write(b"")  # the header, if it is not written yet
-            self.chunked_response = False  # there are no chunks to end
-        super().finish()
-
-    def build_response_header(self) -> bytes:
-        limits: Limits = self.channel.server.limits
-        # Requests that were read already are answered even while we stop.
-        if not limits.keepalive or (limits.draining and len(self.channel.requests) == 1):
-            self.request.headers["CONNECTION"] = "close"
-        head: bytes = super().build_response_header()
-        return head
-
-
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection that knows what is waited for."""
 
@@ -117,6 +93,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     requests: list[Any]
     total_outbufs_len: int
 
+    parser_class = Parser
     task_class = Task
     answered = False
     """Whether it has had a request that was complete."""

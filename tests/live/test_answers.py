@@ -46,3 +46,45 @@ def test_a_query_is_never_lost(profile: dict[str, object], tmp_path: Path) -> No
                 client.get(f"/stream?pieces=2&more={'x' * size}", "Connection: close")
                 said = client.rest()
                 assert not said.startswith(b"HTTP/1.1 200") or b"0\n" in said.partition(b"\r\n\r\n")[2], said[:300]
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+
+
+def chunks(*pieces: bytes) -> bytes:
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in (*pieces, b""))
+
+
+@pytest.mark.parametrize("limit", [None, 5_000_000], ids=["no limit", "limit"])
+def test_a_chunked_body_has_a_length(profile: dict[str, object], limit: int | None, tmp_path: Path) -> None:
+    with Serving(tmp_path, {**profile, **({"max_body_size": limit} if limit else {})}) as serving:
+        for pieces in ((b"a",), (b"x" * 3_000_000,), (b"y" * 10_000,) * 300, ()):
+            with serving.client() as client:
+                client.get("/echo", CHUNKED, method="POST")
+                client.send(chunks(*pieces))
+                answer = client.answer("POST")
+                assert (answer.status, answer.body) == (200, b"".join(pieces))
+        with serving.client() as client:
+            client.get("/environ", CHUNKED, method="POST")
+            client.send(chunks(b"12345"))
+            seen = client.answer("POST").json()
+            assert seen["CONTENT_LENGTH"] == "5"
+            assert "HTTP_TRANSFER_ENCODING" not in seen
+
+
+@pytest.mark.parametrize(
+    ("framing", "body", "statuses"),
+    [
+        (CHUNKED, b"-5\r\nxx\r\n", {b"400"}),
+        (f"{CHUNKED}\r\nContent-Length: 5", chunks(b"12345"), {b"400"}),
+        ("Transfer-Encoding: gzip, chunked", chunks(b"12345"), {b"400", b"501"}),
+    ],
+    ids=["malformed", "with a length", "unknown"],
+)
+def test_chunks_that_two_readers_could_take_for_others_are_refused(
+    profile: dict[str, object], framing: str, body: bytes, statuses: set[bytes], tmp_path: Path
+) -> None:
+    with Serving(tmp_path, profile) as serving, serving.client() as client:
+        client.get("/echo", framing, method="POST")
+        client.send(body)
+        assert client.rest()[9:12] in statuses

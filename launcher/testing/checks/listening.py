@@ -119,6 +119,10 @@ def uwsgi_is_spoken_to_a_front_server(kit: Kit) -> None:
             same((seen["QUERY_STRING"], seen["HTTP_X_KIT"]), ("a=b", "seen"), "query and header")
             body = b"x" * 100_000
             assert serving.request("/echo", method="POST", body=body).body == body, "the body was changed"
+            with serving.client() as client:
+                client.get("/echo", "Transfer-Encoding: chunked", method="POST")
+                client.send("5\r\nabcde\r\n0\r\n\r\n")
+                same(client.answer("POST").body, b"abcde", "a body that came in chunks")
         finally:
             child.kill()
             child.wait()

@@ -88,3 +88,9 @@ def test_chunks_that_two_readers_could_take_for_others_are_refused(
         client.get("/echo", framing, method="POST")
         client.send(body)
         assert client.rest()[9:12] in statuses
+
+
+def test_a_long_search_passes_in_production(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile, name="prod") as serving:
+        seen = serving.report(f"/environ?q={'x' * 8000}")
+        assert seen["QUERY_STRING"] == f"q={'x' * 8000}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ..middleware.answer import answer as short_answer
@@ -26,9 +27,10 @@ NOTHING = (None, "", "0")
 
 
 def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, routed: bool, http: bool) -> WSGIApplication:
-    """Answer 500 where the application raises, and say how long an answer in one piece is.
+    """Answer 500 where the application raises, say how long an answer in one piece is, and when it was made.
 
     uWSGI 2.0.30 closes without a word in the first case, and its router to show where an answer of unknown length ends.
+    It knows no Date, which a server with a clock has to send (RFC 9110, 6.6.1).
     Behind the router each answer says that the connection closes where `closes` returns so, which makes the router do
     it, and where the client asked for that: the router does it too, and would not say it. `http` says that uWSGI itself
     has read the request, rather than a front server.
@@ -38,7 +40,7 @@ def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, route
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         asked = routed and environ.get("HTTP_CONNECTION", "").lower() == "close"
-        head = _Head(start_response, (lambda: True) if asked else closes)
+        head = _Head(start_response, (lambda: True) if asked else closes, dated=http)
         body: Iterable[bytes]
         sent = environ["wsgi.input"] if environ.get("CONTENT_LENGTH") not in NOTHING else None
         if http and "HTTP_TRANSFER_ENCODING" in environ:
@@ -114,8 +116,9 @@ class _Head:
     uWSGI 2.0.30 cannot take a second head in the place of the first.
     """
 
-    def __init__(self, start_response: StartResponse, closes: Callable[[], bool]) -> None:
+    def __init__(self, start_response: StartResponse, closes: Callable[[], bool], *, dated: bool) -> None:
         self.held = True
+        self._dated = dated
         self._start_response = start_response
         self._closes = closes
         self._told: tuple[str, list[tuple[str, str]]] | None = None
@@ -141,13 +144,19 @@ class _Head:
         assert self._told is not None
         status, headers = self._told
         added = []
-        if length is not None and not status.startswith(WITHOUT_BODY) and not _names(headers) & FRAMING:
+        names = {name.lower() for name, _ in headers}
+        if length is not None and not status.startswith(WITHOUT_BODY) and not names & FRAMING:
             added.append(("Content-Length", str(length)))
+        if self._dated and "date" not in names:
+            added.append(("Date", _date(int(time.time()))))
         if self._closes():
             added.append(("Connection", "close"))
         self._through = self._start_response(status, [*headers, *added])
         return self._through
 
 
-def _names(headers: list[tuple[str, str]]) -> set[str]:
-    return {name.lower() for name, _ in headers}
+@lru_cache(1)
+def _date(second: int) -> str:
+    from email.utils import formatdate
+
+    return formatdate(second, usegmt=True)

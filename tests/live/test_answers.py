@@ -1,5 +1,7 @@
 """What a client gets, the same on every server, where servers would differ."""
 
+import time
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 import pytest
@@ -94,3 +96,11 @@ def test_a_long_search_passes_in_production(profile: dict[str, object], tmp_path
     with Serving(tmp_path, profile, name="prod") as serving:
         seen = serving.report(f"/environ?q={'x' * 8000}")
         assert seen["QUERY_STRING"] == f"q={'x' * 8000}"
+
+
+def test_an_answer_has_a_date(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving:
+        before = int(time.time())
+        date = parsedate_to_datetime(serving.request("/").headers["date"]).timestamp()
+        assert before <= date <= time.time()
+        assert serving.request("/missing").headers["date"]

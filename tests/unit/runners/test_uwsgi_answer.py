@@ -34,7 +34,9 @@ class Server:
     ) -> Callable[[bytes], object]:
         assert not self.heads
         assert exc_info is None
-        self.heads.append((status, dict(headers)))
+        told = dict(headers)
+        assert told.pop("Date").endswith(" GMT")
+        self.heads.append((status, told))
         return self._write
 
     def _write(self, data: bytes) -> None:

@@ -60,7 +60,8 @@ class CountedInput:
 
     def __init__(self, stream: InputStream, limit: int) -> None:
         self._stream = stream
-        self._left = limit
+        self.left = limit
+        """How much more is allowed."""
         self.exceeded = False
 
     def read(self, size: int | None = -1, /) -> bytes:
@@ -74,7 +75,7 @@ class CountedInput:
     def readline(self, size: int | None = -1, /) -> bytes:
         if size == 0:
             return b""
-        wanted = self._left + 1 if size is None or size < 0 else size
+        wanted = self.left + 1 if size is None or size < 0 else size
         return self._count(self._stream.readline(self._ask(wanted)))
 
     def readlines(self, hint: int | None = -1, /) -> list[bytes]:
@@ -95,11 +96,11 @@ class CountedInput:
         """Return how much to ask for: one byte more than is left is enough to know."""
         if self.exceeded:
             raise BodyTooLarge("the request body is larger than max_body_size")
-        return min(size, self._left + 1)
+        return min(size, self.left + 1)
 
     def _count(self, data: bytes) -> bytes:
-        self._left -= len(data)
-        if self._left < 0:
+        self.left -= len(data)
+        if self.left < 0:
             self.exceeded = True
             raise BodyTooLarge("the request body is larger than max_body_size")
         return data

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 SHED_EVERY_S = 0.01
+DISCARDED = 2**16
+"""Bytes of a body that are not read after the answer any more (gunicorn 27.0.1)."""
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Blocked from a worker's fork until it begins to load the application: before, it would lose them."""
 
@@ -213,7 +215,7 @@ class Worker(ThreadWorker):
             self.shed_at = now + SHED_EVERY_S
             req.force_close()
         elif not req.must_close:
-            req.must_close = cast(bool, LastRequest(self))
+            req.must_close = cast(bool, LastRequest(self, req))
         if self.limit:
             self.limit.begin(req, cast(ClientSocket | TLSSocket, conn.sock))
         try:
@@ -227,22 +229,24 @@ class Worker(ThreadWorker):
 
 
 class LastRequest:
-    """Whether a request is its connection's last: true if the worker is leaving when the answer's head is made.
+    """Whether a request is its connection's last: true if, when the answer's head is made, the worker is leaving, or
+    more of the body is left than will be read for the sake of the next request.
 
     gunicorn 27.0.1 would decide when the request begins: an answer that takes long would keep, in a server that
-    stops, a connection that is about to be closed.
+    stops, a connection that is about to be closed. Of a body it knows only after the answer.
     """
 
-    __slots__ = ("_decided", "_worker")
+    __slots__ = ("_asked", "_decided")
 
-    def __init__(self, worker: Worker) -> None:
-        self._worker: Worker | None = worker
+    def __init__(self, worker: Worker, req: Request) -> None:
+        self._asked: tuple[Worker, Request] | None = worker, req
         self._decided = False
 
     def __bool__(self) -> bool:
-        if self._worker is not None:
-            self._decided = not self._worker.alive
-            self._worker = None
+        if self._asked is not None:
+            (worker, req), self._asked = self._asked, None
+            unread = getattr(getattr(req.body, "reader", None), "length", 0)
+            self._decided = not worker.alive or unread >= DISCARDED
         return self._decided
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ..middleware.answer import answer as short_answer
+from ..middleware.body_limit import BAD_REQUEST, CountedInput
 from ..middleware.head import without_body_to_head
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ FRAMING = {"content-length", "transfer-encoding"}
 LINGER_S = 2.0
 """For a client to send what nobody wants any more."""
 PIECE = 65536
-NOTHING = (None, "", "0")
 
 
 def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, routed: bool, http: bool) -> WSGIApplication:
@@ -32,25 +32,28 @@ def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, route
     uWSGI 2.0.30 closes without a word in the first case, and its router to show where an answer of unknown length ends.
     It knows no Date, which a server with a clock has to send (RFC 9110, 6.6.1).
     Behind the router each answer says that the connection closes where `closes` returns so, which makes the router do
-    it, and where the client asked for that: the router does it too, and would not say it. `http` says that uWSGI itself
-    has read the request, rather than a front server.
+    it, and where the client asked for that or has not been read to the end: the router does it too, and would not say
+    it. `http` says that uWSGI itself has read the request, rather than a front server.
     """
 
     inner = without_body_to_head(application)
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        asked = routed and environ.get("HTTP_CONNECTION", "").lower() == "close"
-        head = _Head(start_response, (lambda: True) if asked else closes, dated=http)
-        body: Iterable[bytes]
-        sent = environ["wsgi.input"] if environ.get("CONTENT_LENGTH") not in NOTHING else None
+        length = environ.get("CONTENT_LENGTH") or "0"
+        sent = environ["wsgi.input"] if length != "0" else None
+        refusal = _refusal(environ, length) if http else ""
+        closing = closes
+        if routed and (refusal or environ.get("HTTP_CONNECTION", "").lower() == "close"):
+            closing = _always
+        elif routed and sent is not None:
+            sent = environ["wsgi.input"] = CountedInput(sent, int(length))
+            closing = partial(_unread, sent, closes)
         if http and "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _Chunks()
+        head = _Head(start_response, closing, dated=http)
+        body: Iterable[bytes]
         try:
-            body = (
-                short_answer(environ, head.start, TOO_LONG)
-                if http and _lost_query(environ)
-                else inner(environ, head.start)
-            )
+            body = short_answer(environ, head.start, refusal) if refusal else inner(environ, head.start)
         except (Exception, SystemExit) as error:
             if not head.held:
                 raise
@@ -63,10 +66,23 @@ def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, route
     return answer
 
 
-def _lost_query(environ: WSGIEnvironment) -> bool:
-    """Return whether uWSGI 2.0.30 had no room for the query string: it goes on without, and says so in its log."""
+def _always() -> bool:
+    return True
+
+
+def _unread(body: CountedInput, closes: Callable[[], bool]) -> bool:
+    return bool(body.left) or closes()
+
+
+def _refusal(environ: WSGIEnvironment, length: str) -> str:
+    """Return the status for a request that uWSGI 2.0.30 lets through and others refuse; empty for any other.
+
+    Where it has no room for the query string it goes on without, and says so in its log.
+    """
+    if not length.isdecimal():
+        return BAD_REQUEST
     uri = environ.get("REQUEST_URI", "")
-    return "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?"
+    return TOO_LONG if "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?" else ""
 
 
 class _Chunks:

@@ -104,3 +104,22 @@ def test_an_answer_has_a_date(profile: dict[str, object], tmp_path: Path) -> Non
         date = parsedate_to_datetime(serving.request("/").headers["date"]).timestamp()
         assert before <= date <= time.time()
         assert serving.request("/missing").headers["date"]
+
+
+def test_whoever_keeps_a_connection_is_told_that_it_closes(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving:
+        for size in (10, 100_000, 400_000) * 5:
+            with serving.client() as client:
+                for _ in range(3):
+                    answer = client.ask("/", method="POST", body=b"x" * size)
+                    assert answer.status == 200
+                    if answer.headers.get("connection", "") == "close":
+                        break
+
+
+@pytest.mark.parametrize("length", ["abc", "-5", "+5", "5, 6"])
+def test_a_length_that_is_none_is_refused(profile: dict[str, object], length: str, tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving, serving.client() as client:
+        client.get("/echo", f"Content-Length: {length}", method="POST")
+        client.send(b"12345")
+        assert client.rest()[9:12] in (b"", b"400")

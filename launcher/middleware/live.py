@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from .access_log import is_file, is_number
@@ -22,6 +23,11 @@ SHOWN = ("document", "iframe", "frame")
 """What Sec-Fetch-Dest says of a page, rather than of a part of one or of what a script asks for."""
 REMOVED = ("HTTP_ACCEPT_ENCODING", "HTTP_IF_NONE_MATCH", "HTTP_IF_MODIFIED_SINCE", "HTTP_RANGE")
 """What makes of a page something that nothing can be added to; out of a cache, one in an old state."""
+
+POLICY = "content-security-policy"
+SCRIPTS = ("script-src-elem", "script-src", "default-src")
+"""The first of them that a policy has is what a script's element has to meet. Source: CSP Level 3, 6.8."""
+NONCE = re.compile(r"'nonce-([A-Za-z0-9+/_=-]+)'")
 
 
 def refresh_pages(app: WSGIApplication, events: Events, prefix: str, *, mark: bool) -> WSGIApplication:
@@ -106,6 +112,8 @@ class Page:
         if self._head and not self._begun:
             self._begun = True
             status, headers = self._head
+            if self._adds and (nonce := nonce_of(headers)):
+                self._tag = self._tag.replace(b"<script ", f'<script nonce="{nonce}" '.encode(), 1)
             self._write = self._start_response(status, self._lengthened(headers) if self._adds else headers)
 
     def _lengthened(self, headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -142,3 +150,13 @@ def is_page(status: str, headers: Iterable[tuple[str, str]]) -> bool:
         and "content-encoding" not in named
         and not named.get("content-disposition", "").startswith("attachment")
     )
+
+
+def nonce_of(headers: Iterable[tuple[str, str]]) -> str:
+    """Return what a script has to show for this page to let it run; empty where it has to show nothing."""
+    for policy in (value for name, value in headers if name.lower() == POLICY):
+        directives = {words[0].lower(): words[1:] for part in policy.split(";") if (words := part.split())}
+        sources = next((directives[name] for name in SCRIPTS if name in directives), [])
+        if found := next(filter(None, map(NONCE.fullmatch, sources)), None):
+            return found[1]
+    return ""

@@ -10,6 +10,7 @@ from tests.browser.tab import Tab
 pytestmark = pytest.mark.live
 
 POLICY = "default-src 'self'"
+NONCE = "script-src 'nonce-c2VydmU=' 'strict-dynamic'; base-uri 'none'"
 GOOD = f"""
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/html"), ("Content-Security-Policy", "{POLICY}")])
@@ -69,9 +70,11 @@ def test_page_is_coloured_for_the_night_too(tab: Tab, tmp_path: Path) -> None:
         assert len(seen) == 2
 
 
-def test_live_page_follows_changes_and_restarts(tab: Tab, tmp_path: Path) -> None:
+@pytest.mark.parametrize("policy", [POLICY, NONCE])
+def test_live_page_follows_changes_and_restarts(tab: Tab, policy: str, tmp_path: Path) -> None:
+    good = GOOD.replace(POLICY, policy)
     with Stage(tmp_path, live=True) as stage:
-        stage.write(mysite=GOOD.format(word="first"))
+        stage.write(mysite=good.format(word="first"))
         stage.start()
         tab.open(stage.url)
         tab.wait_for("first")
@@ -79,7 +82,7 @@ def test_live_page_follows_changes_and_restarts(tab: Tab, tmp_path: Path) -> Non
         tab.wait_until_it_listens()
         stage.channel.changed([str(tmp_path / "page.html")])
         tab.until(lambda: not tab.marked, "the page to be loaded anew")
-        stage.write(mysite=GOOD.format(word="second"))
+        stage.write(mysite=good.format(word="second"))
         stage.start()
         tab.wait_for("second")
 

@@ -62,6 +62,25 @@ class TestPages:
         head = ask(app, REQUEST_METHOD="HEAD")
         assert (head.header, head.body) == (answer.header, b"")
 
+    @pytest.mark.parametrize(
+        ("policies", "nonce"),
+        [
+            (["script-src 'nonce-a+b/c=' 'strict-dynamic'"], "a+b/c="),
+            (["DEFAULT-SRC 'self' 'nonce-one'; script-src 'nonce-two'"], "two"),
+            (["script-src 'nonce-one'; script-src-elem 'self' 'nonce-two'"], "two"),
+            (["default-src 'self' 'nonce-one'; style-src 'nonce-two'"], "one"),
+            (["img-src *; ;", "script-src 'nonce-one'"], "one"),
+            (["script-src 'self'; style-src 'nonce-two'"], ""),
+            (["""script-src 'nonce-"><b>'"""], ""),
+        ],
+    )
+    def test_script_shows_the_nonce_of_the_page(self, policies: list[str], nonce: str) -> None:
+        told = [("Content-Security-Policy", policy) for policy in policies]
+        answer = ask(answering(PAGE, headers=[HTML, *told, ("Content-Length", str(len(PAGE)))]))
+        tag = TAG.replace(b"<script", f'<script nonce="{nonce}"'.encode()) if nonce else TAG
+        assert answer.body == PAGE + tag
+        assert answer.header["Content-Length"] == str(len(answer.body))
+
     def test_error_pages_have_it_too(self) -> None:
         assert ask(answering(PAGE, status="500 Oh")).body == PAGE + TAG
 

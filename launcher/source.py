@@ -13,6 +13,7 @@ import sys
 import warnings
 
 from .lean import TYPE_CHECKING, Record
+from .tree import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -266,9 +267,6 @@ _REWRITERS = ("split_settings", "configurations", "dynaconf", "pydjantic", "djan
 _DEEP = (*(word.encode() for word in _REACHES), b":=", b"__all__")
 _MOVES_PATH = (b"path.insert", b".path[", b"addsitedir", b"sys.path =", b"sys.path=")
 _MOVES_MODULES = (b"__path__", b"sys.modules", b"import modules", b"meta_path", b"declare_namespace")
-_SHALLOW = frozenset(
-    ("body", "orelse", "finalbody", "handlers", "cases", "items", "targets", "target", "optional_vars", "elts")
-)
 
 
 def _parse(file: str) -> Source:
@@ -309,26 +307,3 @@ def _reached_by_import(node: _ast.Import | _ast.ImportFrom) -> str:
         if top in _REWRITERS and rest not in ("wsgi", "asgi", "management", "importer"):
             return top
     return ""
-
-
-def target_names(target: _ast.expr) -> Iterator[str]:
-    """Yield the names that an assignment to `target` binds, or `del` of it unbinds."""
-    for node in nodes([target], deep=False):
-        if isinstance(node, _ast.Name) and not isinstance(node.ctx, _ast.Load):
-            yield node.id
-
-
-def nodes(body: Sequence[_ast.AST], *, deep: bool) -> Iterator[_ast.AST]:
-    """Yield every node; where not `deep`, only statements and what they assign to."""
-    stack = list(reversed(body))
-    while stack:
-        node = stack.pop()
-        yield node
-        for field in node._fields:
-            if not deep and field not in _SHALLOW and not isinstance(node, _ast.Starred):
-                continue
-            child = getattr(node, field, None)
-            if isinstance(child, list):
-                stack.extend(item for item in reversed(child) if isinstance(item, _ast.AST))
-            elif isinstance(child, _ast.AST):
-                stack.append(child)

@@ -14,9 +14,10 @@ from itertools import pairwise
 
 from .bindings import Binding, State, unsure
 from .lean import TYPE_CHECKING, Record
-from .source import Doubt, Fails, Files, ModuleFile, Source, nodes
+from .source import Doubt, Fails, Files, ModuleFile, Source
 from .source import find_module as find_module
 from .toplevel import Module
+from .tree import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ import _ast
 
 from .bindings import UNREAD, Binding, State, evaluate, join, truth, unsure
 from .lean import TYPE_CHECKING
-from .source import Doubt, Fails, ModuleFile, Source, absolute, nodes, submodules, target_names
+from .source import Doubt, Fails, ModuleFile, Source, absolute, submodules
+from .tree import catches_missing, stored, target_names
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -267,7 +268,7 @@ class Module:
         for handler in node.handlers:
             if caught:
                 blocks.append((handler.body, join([state for state, _ in caught])))
-            if _catches_missing(handler):
+            if catches_missing(handler):
                 caught = [(state, missing) for state, missing in caught if not missing]
         for body, state in blocks:
             self.state = state
@@ -350,27 +351,3 @@ class Module:
             names = exports
         bindings = [other.get(name) for name in names]
         return all(binding is not None and binding.sure for binding in bindings)
-
-
-def stored(node: _ast.AST) -> Iterator[str]:
-    """Yield the names that `node` may bind or unbind where it stands; `*` for a star import."""
-    for inner in nodes([node], deep=True):
-        if isinstance(inner, _ast.Name) and not isinstance(inner.ctx, _ast.Load):
-            yield inner.id
-        elif isinstance(inner, _ast.FunctionDef | _ast.AsyncFunctionDef | _ast.ClassDef):
-            yield inner.name
-        elif isinstance(inner, _ast.alias):
-            yield inner.asname or inner.name.partition(".")[0]
-        elif isinstance(inner, _ast.MatchAs | _ast.MatchStar) and inner.name:
-            yield inner.name
-        elif isinstance(inner, _ast.MatchMapping) and inner.rest:
-            yield inner.rest
-
-
-def _catches_missing(handler: _ast.ExceptHandler) -> bool:
-    """Return whether a handler surely catches ModuleNotFoundError."""
-    kinds = handler.type.elts if isinstance(handler.type, _ast.Tuple) else [handler.type]
-    names = [kind.id for kind in kinds if isinstance(kind, _ast.Name)]
-    return handler.type is None or any(
-        name in ("ImportError", "ModuleNotFoundError", "Exception", "BaseException") for name in names
-    )

@@ -27,16 +27,6 @@ LONGEST_S = 86400
 """What the router gives a request. Its --http-timeout counts while the application works: it is none of client_timeout,
 which the workers keep for a client that falls silent within a request."""
 
-MOST_ADDRESSES = 12
-"""Descriptors from 3 on: 15 is what SIGTERM closes (launcher.runners.uwsgi_stop)."""
-
-
-def _against_thread(options: Options) -> Refusal | None:
-    """Return why a thread of ours cannot drive the stop."""
-    if len(options.bind or ()) > MOST_ADDRESSES:
-        return Refusal(f"it could not stop at more than {MOST_ADDRESSES} addresses", "Bind fewer, or remove the key.")
-    return None
-
 
 def _against_router(options: Options) -> Refusal | None:
     """Return why uWSGI's router cannot have the connections, and hand requests to the workers."""
@@ -49,7 +39,7 @@ def _against_router(options: Options) -> Refusal | None:
         # Its accept would be given the length of the address before (uWSGI 2.0.30).
         reason = "its router takes one client's address for another's where it listens at addresses of several kinds"
         return Refusal(reason, 'Bind one kind (IPv4, IPv6 or unix), or say keepalive = "off".')
-    return _against_thread(options)
+    return None
 
 
 def _family(address: Address) -> str:
@@ -101,11 +91,6 @@ def _client_timeout(value: float, options: Options) -> Words:
     return ("--socket-timeout", seconds, *(("--http-headers-timeout", seconds) if _routed(options) else ()))
 
 
-def _drain_delay(value: float, options: Options) -> None:
-    if value and (refusal := _against_thread(options)):
-        raise refusal
-
-
 def _one_thread(value: float, options: Options) -> None:
     whole_seconds(value, options)
     if (options.threads or 1) > 1:
@@ -140,9 +125,7 @@ def _always(options: Options) -> Words:
         "--exit-on-reload",
         # Lets the runner's fork hook run: a worker that still has the master's handlers misses the first signal.
         "--py-call-uwsgi-fork-hooks",
-        # That is done by a thread where there is more to do first (launcher.runners.uwsgi_stop).
-        "--hook-master-start", "unix_signal:15 "
-        f"{'close' if _routed(options) or options.drain_delay else 'grace_them_all'}",
+        # TERM is for a thread of ours, which does so (launcher.runners.uwsgi_master).
         "--hook-master-start", "unix_signal:2 kill_them_all",
         # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
         "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
@@ -183,7 +166,7 @@ RULES = {
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
-    "drain_delay": hook("drain_delay", "a thread of ours waits, in its router or in a worker").only(_drain_delay),
+    "drain_delay": hook("drain_delay", "a thread of ours waits, in its main process"),
     "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive", "--http-timeout").but(
         "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the "
         "connection; whoever asks of a worker that is killed hears nothing for as long"

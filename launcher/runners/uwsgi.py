@@ -21,13 +21,15 @@ import pyuwsgi
 
 from ..application import DEVELOP
 from ..develop.channel import SERVER_LOG
-from . import uwsgi_router, uwsgi_stop, uwsgi_table
+from . import uwsgi_master, uwsgi_router, uwsgi_table
 from .uwsgi_streams import set_messages_apart
 
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
-HELD = frozenset((signal.SIGINT, signal.SIGTERM, uwsgi_stop.GRACEFULLY, uwsgi_stop.AT_ONCE))
+ENDING = frozenset((signal.SIGINT, uwsgi_table.GRACEFULLY, uwsgi_table.AT_ONCE))
+"""Signals by which the master ends its workers."""
+HELD = ENDING | {signal.SIGTERM}
 """Signals that must not come while the master makes a worker."""
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
@@ -67,8 +69,7 @@ def main() -> None:
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:
         hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
-    if rows.stops_by_thread:
-        hooks += uwsgi_stop.prepare()
+    hooks += uwsgi_master.prepare()
     if routed:
         hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
     pyuwsgi.run([*hooks, *sys.argv[1:]])
@@ -151,10 +152,7 @@ def _hold_signals_back() -> None:
 
 def _tell_the_worker() -> None:
     if os.getpid() == _master:
-        # Where SIGTERM only begins a stop, workers are needed until it is over.
-        harmless = {signal.SIGTERM} if uwsgi_table.table().stops_by_thread else set()
-        stopping = signal.sigpending() & HELD - harmless
-        os.write(_pipe[1], b"" if stopping else b"live")
+        os.write(_pipe[1], b"" if signal.sigpending() & ENDING else b"live")
         os.close(_pipe[0])
         os.close(_pipe[1])
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
@@ -169,6 +167,7 @@ def _begin_as_worker() -> None:
     if os.getppid() == _master:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
             signal.signal(number, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)  # it is the master's
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
         os.close(_pipe[1])
         if not os.read(_pipe[0], 4):

@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 _SERVED, _GENERATION, _DRAINING, _HEAD = 0, 1, 2, 3
 _READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
-_RELOAD, _FAILURE, _STOP = 0, 1, 2
+_RELOAD, _FAILURE = 0, 1
+
+GRACEFULLY, AT_ONCE = 40, 41
+"""Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
 
 _table: list[Table] = []
 
@@ -80,11 +83,6 @@ class Table:
         self._cells[_GENERATION] = value
 
     @property
-    def stops_by_thread(self) -> bool:
-        """Whether a stop has more to do than the master can (launcher.runners.uwsgi_stop)."""
-        return self.routed or self.drain_delay_s > 0
-
-    @property
     def draining(self) -> bool:
         """Whether the server stops, and each answer is to be the last on its connection."""
         return bool(self._cells[_DRAINING])
@@ -96,6 +94,10 @@ class Table:
     def tell(self, *lines: str) -> None:
         """Tell systemd, if it asked."""
         tell(*lines, environ=self.systemd)
+
+    def end_workers(self, *, gracefully: bool) -> None:
+        """Have the master end its workers, and then itself."""
+        os.kill(self.master, GRACEFULLY if gracefully else AT_ONCE)
 
     def is_spare(self, slot: int) -> bool:
         return slot > self.workers
@@ -148,10 +150,6 @@ class Table:
     def lock_reload(self) -> None:
         """Wait until this process is the only one that reloads; the lock ends with the process."""
         fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _RELOAD)
-
-    def lock_stop(self) -> None:
-        """Wait until this process is the only one that drives the stop."""
-        fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, _STOP)
 
     def claim_failure(self) -> bool:
         """Return whether this process is the one that tells why the instance cannot start."""

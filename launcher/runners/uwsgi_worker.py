@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import uwsgi
 
 from ..application import ApplicationError, load
-from . import uwsgi_reload, uwsgi_stop, uwsgi_streams
+from . import uwsgi_reload, uwsgi_streams
 from .reload import Reload
 from .uwsgi_answer import for_uwsgi
 from .uwsgi_table import table
@@ -72,7 +72,6 @@ def load_as_worker() -> WSGIApplication:
         return preload()
     if table().is_spare(slot) and not (table().take(slot) and uwsgi_reload.begin(slot)):
         leave(slot)
-    uwsgi_stop.watch_as_worker()
     failed = table().begin(slot)
     if not table().served:
         table().tell(f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
@@ -137,7 +136,6 @@ def preload() -> WSGIApplication:
             Reload.refuse(table().directory, table().generation, table().systemd, reason)
             uwsgi_reload.say(f"not reloaded, the old code serves on: {reason}")
             leave(slot)
-        uwsgi_stop.watch_as_worker()
         table().begin(slot)
         table().set_ready(slot)
         if theirs is not None:

@@ -30,16 +30,6 @@ which the workers keep for a client that falls silent within a request."""
 LONGEST_CHUNK = 16 * 2**20
 """Bytes of a body's chunk that a thread may hold in memory."""
 
-MOST_ADDRESSES = 12
-"""Descriptors from 3 on: 15 is what SIGTERM closes (launcher.runners.uwsgi_stop)."""
-
-
-def _against_thread(options: Options) -> Refusal | None:
-    """Return why a thread of ours cannot drive the stop."""
-    if len(options.bind or ()) > MOST_ADDRESSES:
-        return Refusal(f"it could not stop at more than {MOST_ADDRESSES} addresses", "Bind fewer, or remove the key.")
-    return None
-
 
 def _against_router(options: Options) -> Refusal | None:
     """Return why uWSGI's router cannot have the connections, and hand requests to the workers."""
@@ -52,7 +42,7 @@ def _against_router(options: Options) -> Refusal | None:
         # Its accept would be given the length of the address before (uWSGI 2.0.30).
         reason = "its router takes one client's address for another's where it listens at addresses of several kinds"
         return Refusal(reason, 'Bind one kind (IPv4, IPv6 or unix), or say keepalive = "off".')
-    return _against_thread(options)
+    return None
 
 
 def _family(address: Address) -> str:
@@ -104,11 +94,6 @@ def _client_timeout(value: float, options: Options) -> Words:
     return ("--socket-timeout", seconds, *(("--http-headers-timeout", seconds) if _routed(options) else ()))
 
 
-def _drain_delay(value: float, options: Options) -> None:
-    if value and (refusal := _against_thread(options)):
-        raise refusal
-
-
 def _one_thread(value: float, options: Options) -> None:
     whole_seconds(value, options)
     if (options.threads or 1) > 1:
@@ -143,12 +128,12 @@ def _always(options: Options) -> Words:
         "--exit-on-reload",
         # Lets the runner's fork hook run: a worker that still has the master's handlers misses the first signal.
         "--py-call-uwsgi-fork-hooks",
-        # That is done by a thread where there is more to do first (launcher.runners.uwsgi_stop).
-        "--hook-master-start", "unix_signal:15 "
-        f"{'close' if _routed(options) or options.drain_delay else 'grace_them_all'}",
+        # TERM is for a thread of ours, which does so (launcher.runners.uwsgi_master).
         "--hook-master-start", "unix_signal:2 kill_them_all",
-        # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
-        "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
+        "--cheaper-algo", "manual",
+        # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload). With preload HUP is for
+        # the thread.
+        *(() if options.preload else ("--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase")),
         # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
         # are not to outlive it.
         "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
@@ -184,11 +169,11 @@ RULES = {
     "workers": compute(_workers, "--processes", "-p", "--workers"),
     "threads": flag("--threads"),
     "max_connections": impossible("it counts threads, not connections", harmless=lambda value: False),
-    "preload": switch("", "--lazy-apps", ["lazy"]).but("with it a reload is refused: the main process holds the code"),
+    "preload": switch("", "--lazy-apps", ["lazy"]).but("with it the main process executes itself anew in a reload"),
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
-    "drain_delay": hook("drain_delay", "a thread of ours waits, in its router or in a worker").only(_drain_delay),
+    "drain_delay": hook("drain_delay", "a thread of ours waits, in its main process"),
     "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive", "--http-timeout").but(
         "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the "
         "connection; whoever asks of a worker that is killed hears nothing for as long"
@@ -260,5 +245,5 @@ BACKEND = Backend(
     },
     rules=RULES,
     # Its words are said once: the reload brings what a worker reads.
-    fixed=("server", "chdir", *(name for name in RULES if name not in IN_WORKERS)),
+    fixed_without_preload=tuple(name for name in RULES if name not in IN_WORKERS),
 )

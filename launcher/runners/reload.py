@@ -146,6 +146,11 @@ class Reload:
             environ=self._environ,
         )
 
+    def fail(self, reason: str, instead: str) -> None:
+        """Note that it has failed where nothing can be taken back, and what the server does instead of serving on."""
+        self._write(DONE, False, reason, instead)
+        tell("READY=1", f"STATUS=reload failed: {reason}", environ=self._environ)
+
     def stop(self) -> None:
         """Give up: the server stops."""
         if self.verdict is None:
@@ -157,11 +162,13 @@ class Reload:
             self._process.wait()
         self._write(DONE, False, "the server was stopped meanwhile")
 
-    def _write(self, phase: str, ok: bool | None = None, reason: str = "") -> None:
+    def _write(self, phase: str, ok: bool | None = None, reason: str = "", instead: str = "") -> None:
         if self._directory is None:
             return
         values: dict[str, Any] = {"number": self._number, "phase": phase, "ok": ok, "reason": reason}
         values |= {"generation": self.generation, "since": self._since, "until": time.time() if phase == DONE else None}
+        if instead:
+            values["instead"] = instead
         if self.verdict is not None:
             values |= {"changed": dict(self.verdict.changed), "trace": self.verdict.trace}
         try:

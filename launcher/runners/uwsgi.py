@@ -21,14 +21,14 @@ import pyuwsgi
 
 from ..application import DEVELOP
 from ..develop.channel import SERVER_LOG
-from . import uwsgi_router, uwsgi_stop, uwsgi_table
+from . import uwsgi_master, uwsgi_router, uwsgi_succession, uwsgi_table
 from .uwsgi_streams import set_messages_apart
 
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
-HELD = frozenset((signal.SIGINT, signal.SIGTERM, uwsgi_stop.GRACEFULLY, uwsgi_stop.AT_ONCE))
-"""Signals that must not come while the master makes a worker."""
+ENDING = frozenset((signal.SIGINT, uwsgi_table.GRACEFULLY, uwsgi_table.AT_ONCE))
+"""Signals by which the master ends its workers."""
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
 
@@ -36,6 +36,7 @@ NO_PIPE = (-1, -1)
 
 _master = os.getpid()
 _pipe = NO_PIPE
+_blocked: set[int] = set()
 
 
 def main() -> None:
@@ -44,13 +45,16 @@ def main() -> None:
     LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output), `user`, whose variables are
     set, and `drain_delay` in seconds. LAUNCHER_UNLINK names unix sockets that the caller bound and leaves to us.
     """
+    succession = uwsgi_succession.inherit()
     told = json.loads(os.environ.pop("LAUNCHER_UWSGI", "") or "{}")
-    if "log_file" in told:
-        send_messages_to(told["log_file"])
-    elif DEVELOP in os.environ:
-        set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
+    if succession is None:
+        if "log_file" in told:
+            send_messages_to(told["log_file"])
+        elif DEVELOP in os.environ:
+            set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
+    uwsgi_succession.note_start()
     routed = "--http" in sys.argv
     if not routed:
         accept_only_who_speaks(sys.argv)
@@ -58,20 +62,20 @@ def main() -> None:
     # 60 seconds is uWSGI's own mercy.
     grace_s = number_after("--worker-reload-mercy", sys.argv, 60)
     rows = uwsgi_table.create(workers, slots, grace_s, os.environ, told.get("drain_delay") or 0.0, routed)
-    # Until the loop of the master has begun and has its own way with them.
-    for number in (signal.SIGHUP, signal.SIGILL):
-        signal.signal(number, signal.SIG_IGN)
+    if succession:
+        rows.succeed(succession.reload["generation"], uwsgi_succession.first_row(slots))
+    # Until the loop of the master has begun and has its own way with it. SIGHUP is ignored by uWSGI itself.
+    signal.signal(signal.SIGILL, signal.SIG_IGN)
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:
         hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
-    if rows.stops_by_thread:
-        hooks += uwsgi_stop.prepare()
+    hooks += uwsgi_master.prepare(preload="--lazy-apps" not in sys.argv)
     if routed:
         hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
-    pyuwsgi.run([*hooks, *sys.argv[1:]])
+    pyuwsgi.run([*hooks, *(uwsgi_succession.words() if succession else sys.argv[1:])])
 
 
 def number_after(flag: str, words: Sequence[str], otherwise: int) -> int:
@@ -139,25 +143,23 @@ def accept_only_who_speaks(words: Iterable[str], seconds: int = 4) -> None:
 
 
 def _hold_signals_back() -> None:
-    global _pipe
+    global _pipe, _blocked
     if os.getpid() == _master:
         if _pipe == NO_PIPE:
-            from . import uwsgi_reload  # only now is there the module `uwsgi` that it needs
+            from . import uwsgi_signals  # only now is there the module `uwsgi` that it needs
 
-            uwsgi_reload.register()
-        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+            uwsgi_signals.register()
+        uwsgi_master.replace_master()
+        _blocked = signal.pthread_sigmask(signal.SIG_BLOCK, uwsgi_succession.HELD)
         _pipe = os.pipe()
 
 
 def _tell_the_worker() -> None:
     if os.getpid() == _master:
-        # Where SIGTERM only begins a stop, workers are needed until it is over.
-        harmless = {signal.SIGTERM} if uwsgi_table.table().stops_by_thread else set()
-        stopping = signal.sigpending() & HELD - harmless
-        os.write(_pipe[1], b"" if stopping else b"live")
+        os.write(_pipe[1], b"" if signal.sigpending() & ENDING else b"live")
         os.close(_pipe[0])
         os.close(_pipe[1])
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        signal.pthread_sigmask(signal.SIG_SETMASK, _blocked)
 
 
 def _begin_as_worker() -> None:
@@ -169,7 +171,8 @@ def _begin_as_worker() -> None:
     if os.getppid() == _master:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        signal.set_wakeup_fd(-1)  # it is the master's
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, uwsgi_succession.HELD)
         os.close(_pipe[1])
         if not os.read(_pipe[0], 4):
             os._exit(ENDED)

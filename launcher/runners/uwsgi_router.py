@@ -1,7 +1,7 @@
 """uWSGI's router, which keeps connections for the workers, and how it comes to an end.
 
 uWSGI 2.0.30 kills its router before its workers have answered, and nothing in it makes the router stop accepting. So a
-thread of ours in the router drives the stop (launcher.runners.uwsgi_stop):
+thread of ours in the router goes before, when that of the master rings (launcher.runners.uwsgi_master):
 
 1. it takes the listening sockets out of the router's epoll: who connects now waits for the next instance, or is refused
    once the last one who holds the socket is gone;
@@ -11,6 +11,7 @@ thread of ours in the router drives the stop (launcher.runners.uwsgi_stop):
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import itertools
 import os
@@ -22,7 +23,6 @@ import time
 from typing import TYPE_CHECKING
 
 from ..address import UNIX_PATH_LIMIT
-from . import uwsgi_stop
 from .uwsgi_table import table
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ ONCE_MORE_S = 1.0
 POLL_S = 0.02
 
 _path = ""
+_bell = (-1, -1)
+"""A pipe: who writes there ends the router."""
 
 
 def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str]:
@@ -41,7 +43,8 @@ def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str
     `words` are uWSGI's so far, `directory` is that of the instance's record, `owner` the user whom uWSGI becomes, -1
     for none.
     """
-    global _path
+    global _path, _bell
+    _bell = os.pipe()
     _path, cleaning = _place(directory, owner)
     between = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)  # the workers believe whatever this socket says of a client
@@ -91,9 +94,22 @@ def _give(path: str, owner: int) -> None:
 
 def begin() -> None:
     """Wait for the end, in a thread of the router. uWSGI calls it in every router that it forks."""
-    uwsgi_stop.let_go()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # sent to the whole group it would end the router alone
-    uwsgi_stop.watch(_drain)
+    _thread.start_new_thread(_wait, ())
+
+
+def end() -> None:
+    """Have the router finish what it has, and the master end then."""
+    os.write(_bell[1], b"!")
+
+
+def _wait() -> None:
+    os.read(_bell[0], 1)
+    finished = False
+    try:
+        finished = _drain()
+    finally:
+        table().end_workers(gracefully=finished)
 
 
 def _drain() -> bool:

@@ -1,0 +1,43 @@
+"""SIGTERM on uWSGI: systemd hears of it at once in every mode, and no worker is needed to end the server."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.testing.hold import held
+from launcher.testing.serving import wait_for
+
+from .gunicorn_site import notify_socket
+from .uwsgi_site import Site, workers
+
+pytestmark = pytest.mark.live
+
+MODES: dict[str, dict[str, Any]] = {"plain": {}, "preload": {"preload": True}, "router": {"keepalive": "5s"}}
+MODE = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+
+
+@MODE
+def test_systemd_hears_at_once_and_what_is_in_flight_is_answered(mode: dict[str, Any], tmp_path: Path) -> None:
+    with notify_socket(tmp_path) as (path, receive):
+        options = {"workers": 2, "threads": 2, "ready_path": "/ready", **mode}
+        with Site(tmp_path).serving({"NOTIFY_SOCKET": path}, **options) as serving:
+            client, hold = held(serving, tmp_path)
+            serving.signal(signal.SIGTERM)
+            while "STOPPING=1" not in receive():
+                pass
+            hold.release()
+            assert client.answer().status == 200
+            client.close()
+            assert serving.wait() == 0
+
+
+@MODE
+def test_a_server_whose_workers_are_all_stuck_ends_after_the_grace(mode: dict[str, Any], tmp_path: Path) -> None:
+    with Site(tmp_path).serving(workers=2, graceful_timeout=1, **mode) as serving:
+        wait_for(lambda: len(workers(serving)) == 2 + bool(mode.get("keepalive")), "the workers")
+        for pid in workers(serving):
+            os.kill(pid, signal.SIGSTOP)
+        serving.stop_cleanly()

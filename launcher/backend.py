@@ -68,6 +68,8 @@ class Backend(Record):
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
     fixed: tuple[str, ...] = BOUND_TO_THE_PROCESS
     """Options that a reload cannot change: they belong to the sockets or to the main process."""
+    fixed_without_preload: tuple[str, ...] = ()
+    """Further ones, where only with `preload` the main process executes itself anew."""
     notifies: str = "main"
     """Who says READY=1 to systemd, once a worker serves: `main` is the main process, `all` any of its processes.
     Empty where nobody does."""

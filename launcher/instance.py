@@ -65,6 +65,11 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
         # The proof of new code reads it, as the user whom the server becomes.
         os.chown(record, -1, group)
         os.chmod(record, 0o640)
+        # A main process that executes itself anew opens it as that user.
+        board = os.path.join(directory, BOARD)
+        os.close(os.open(board, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        os.chown(board, -1, group)
+        os.chmod(board, 0o660)
     return directory
 
 

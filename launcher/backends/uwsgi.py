@@ -127,8 +127,10 @@ def _always(options: Options) -> Words:
         "--py-call-uwsgi-fork-hooks",
         # TERM is for a thread of ours, which does so (launcher.runners.uwsgi_master).
         "--hook-master-start", "unix_signal:2 kill_them_all",
-        # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload).
-        "--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase", "--cheaper-algo", "manual",
+        "--cheaper-algo", "manual",
+        # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload). With preload HUP is for
+        # the thread.
+        *(() if options.preload else ("--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase")),
         # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
         # are not to outlive it.
         "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
@@ -162,7 +164,7 @@ RULES = {
     "workers": compute(_workers, "--processes", "-p", "--workers"),
     "threads": flag("--threads"),
     "max_connections": impossible("it counts threads, not connections", harmless=lambda value: False),
-    "preload": switch("", "--lazy-apps", ["lazy"]).but("with it a reload is refused: the main process holds the code"),
+    "preload": switch("", "--lazy-apps", ["lazy"]).but("with it the main process executes itself anew in a reload"),
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
@@ -237,5 +239,5 @@ BACKEND = Backend(
     },
     rules=RULES,
     # Its words are said once: the reload brings what a worker reads.
-    fixed=("server", "chdir", *(name for name in RULES if name not in IN_WORKERS)),
+    fixed_without_preload=tuple(name for name in RULES if name not in IN_WORKERS),
 )

@@ -21,7 +21,7 @@ import pyuwsgi
 
 from ..application import DEVELOP
 from ..develop.channel import SERVER_LOG
-from . import uwsgi_master, uwsgi_router, uwsgi_table
+from . import uwsgi_master, uwsgi_router, uwsgi_succession, uwsgi_table
 from .uwsgi_streams import set_messages_apart
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
 ENDING = frozenset((signal.SIGINT, uwsgi_table.GRACEFULLY, uwsgi_table.AT_ONCE))
 """Signals by which the master ends its workers."""
-HELD = ENDING | {signal.SIGTERM}
-"""Signals that must not come while the master makes a worker."""
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
 
@@ -38,6 +36,7 @@ NO_PIPE = (-1, -1)
 
 _master = os.getpid()
 _pipe = NO_PIPE
+_blocked: set[int] = set()
 
 
 def main() -> None:
@@ -46,13 +45,16 @@ def main() -> None:
     LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output), `user`, whose variables are
     set, and `drain_delay` in seconds. LAUNCHER_UNLINK names unix sockets that the caller bound and leaves to us.
     """
+    succession = uwsgi_succession.inherit()
     told = json.loads(os.environ.pop("LAUNCHER_UWSGI", "") or "{}")
-    if "log_file" in told:
-        send_messages_to(told["log_file"])
-    elif DEVELOP in os.environ:
-        set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
+    if succession is None:
+        if "log_file" in told:
+            send_messages_to(told["log_file"])
+        elif DEVELOP in os.environ:
+            set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
+    uwsgi_succession.note_start()
     routed = "--http" in sys.argv
     if not routed:
         accept_only_who_speaks(sys.argv)
@@ -60,19 +62,20 @@ def main() -> None:
     # 60 seconds is uWSGI's own mercy.
     grace_s = number_after("--worker-reload-mercy", sys.argv, 60)
     rows = uwsgi_table.create(workers, slots, grace_s, os.environ, told.get("drain_delay") or 0.0, routed)
-    # Until the loop of the master has begun and has its own way with them.
-    for number in (signal.SIGHUP, signal.SIGILL):
-        signal.signal(number, signal.SIG_IGN)
+    if succession:
+        rows.succeed(succession.reload["generation"], uwsgi_succession.first_row(slots))
+    # Until the loop of the master has begun and has its own way with it. SIGHUP is ignored by uWSGI itself.
+    signal.signal(signal.SIGILL, signal.SIG_IGN)
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # --vacuum leaves sockets alone that uWSGI did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:
         hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
-    hooks += uwsgi_master.prepare()
+    hooks += uwsgi_master.prepare(preload="--lazy-apps" not in sys.argv)
     if routed:
         hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
-    pyuwsgi.run([*hooks, *sys.argv[1:]])
+    pyuwsgi.run([*hooks, *(uwsgi_succession.words() if succession else sys.argv[1:])])
 
 
 def number_after(flag: str, words: Sequence[str], otherwise: int) -> int:
@@ -140,13 +143,14 @@ def accept_only_who_speaks(words: Iterable[str], seconds: int = 4) -> None:
 
 
 def _hold_signals_back() -> None:
-    global _pipe
+    global _pipe, _blocked
     if os.getpid() == _master:
         if _pipe == NO_PIPE:
-            from . import uwsgi_reload  # only now is there the module `uwsgi` that it needs
+            from . import uwsgi_signals  # only now is there the module `uwsgi` that it needs
 
-            uwsgi_reload.register()
-        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+            uwsgi_signals.register()
+        uwsgi_master.replace_master()
+        _blocked = signal.pthread_sigmask(signal.SIG_BLOCK, uwsgi_succession.HELD)
         _pipe = os.pipe()
 
 
@@ -155,7 +159,7 @@ def _tell_the_worker() -> None:
         os.write(_pipe[1], b"" if signal.sigpending() & ENDING else b"live")
         os.close(_pipe[0])
         os.close(_pipe[1])
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        signal.pthread_sigmask(signal.SIG_SETMASK, _blocked)
 
 
 def _begin_as_worker() -> None:
@@ -168,7 +172,7 @@ def _begin_as_worker() -> None:
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)  # it is the master's
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, HELD)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, uwsgi_succession.HELD)
         os.close(_pipe[1])
         if not os.read(_pipe[0], 4):
             os._exit(ENDED)

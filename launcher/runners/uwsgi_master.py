@@ -1,4 +1,4 @@
-"""The thread of ours in uWSGI's master: it drives the stop.
+"""The thread of ours in uWSGI's master: it drives the stop, and with `preload` the reload.
 
 The master of uWSGI 2.0.30 is C, and waits without Python's lock: a thread may run beside it. Python's own handler of a
 signal, put in place when uWSGI has put its own, writes the signal's number to a pipe whatever the master is doing, and
@@ -8,41 +8,83 @@ there the thread reads it. No worker is needed, so that also a server ends whose
 from __future__ import annotations
 
 import _thread
+import contextlib
 import os
+import select
 import signal
 import time
 from typing import TYPE_CHECKING
 
-from .. import instance
-from . import uwsgi_router
+from . import uwsgi_router, uwsgi_succession
+from .reload import Reload
+from .uwsgi_streams import say
+from .uwsgi_succession import Elders
 from .uwsgi_table import AT_ONCE, GRACEFULLY, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import FrameType
 
+PROOF_S = 60.0
+"""How long the import may take in the proof."""
+POLL_S = 0.02
 
-def prepare() -> list[str]:
-    """Return the words that begin the thread, and hook the signals by which it ends the workers."""
-    hooks = (
+MORE = 42
+"""The signal that makes the master start one more worker, whereupon `replace_master` is called."""
+
+_preload = False
+_bell: tuple[int, int] | None = None
+"""For reading, for writing."""
+_attendants: list[Attendant] = []
+
+
+def prepare(*, preload: bool) -> list[str]:
+    """Begin to note signals, and return the words by which uWSGI lets us go on with that, and begin the thread.
+
+    They also hook the signals by which the thread has the master do things.
+    """
+    global _preload
+    _preload = preload
+    listen()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, uwsgi_succession.HELD)  # the master that was here has blocked them
+    hooks = [
         # The master lets Python's lock go whenever it has forked, and here takes it for a moment.
         "call:PyGILState_Ensure",
         f"call:PyRun_SimpleString from {__name__} import begin; begin()",
         "callint:PyGILState_Release 1",
         f"unix_signal:{GRACEFULLY} grace_them_all",
         f"unix_signal:{AT_ONCE} kill_them_all",
-    )
-    return [word for hook in hooks for word in ("--hook-master-start", hook)]
+    ]
+    if preload:
+        hooks.append(f"unix_signal:{MORE} uwsgi_cheaper_increase")
+    early = f"call:PyRun_SimpleString from {__name__} import listen; listen()"
+    return ["--hook-asap", early, *(word for hook in hooks for word in ("--hook-master-start", hook))]
+
+
+def listen() -> None:
+    """Note signals from now on. uWSGI ignores some where it begins, and has its own way with them in its loop."""
+    global _bell
+    if _bell is None:
+        _bell = os.pipe()
+        for end in _bell:
+            os.set_blocking(end, False)
+    signal.set_wakeup_fd(_bell[1], warn_on_full_buffer=False)
+    signal.signal(signal.SIGTERM, _heard)
+    if _preload:
+        signal.signal(signal.SIGHUP, _heard)
+    if uwsgi_succession.inherited():
+        signal.signal(signal.SIGINT, _end_at_once)
 
 
 def begin() -> None:
-    """Begin the thread. uWSGI calls it in the master's own one, when its signal handlers are in place."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, _heard)
+    """Begin the thread. uWSGI calls it in the master's own one, where its loop begins."""
+    assert _bell is not None
+    listen()
+    attendant = Attendant(_bell[0])
+    _attendants.append(attendant)
     # A signal is to interrupt the master where it waits, and not the thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-    _thread.start_new_thread(_attend, (reader,))
+    _thread.start_new_thread(attendant.run, ())
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
@@ -50,24 +92,177 @@ def _heard(number: int, frame: FrameType | None) -> None:
     """Do nothing: the number is in the pipe."""
 
 
-def _attend(bell: int) -> None:
-    finished = False
-    try:
-        while signal.SIGTERM not in os.read(bell, 1):
-            pass
-        finished = _stop()
-    finally:
-        table().end_workers(gracefully=finished)
+def _end_at_once(number: int, frame: FrameType | None) -> None:
+    """End a master that loads the application, and with it the workers of before."""
+    uwsgi_succession.end_process(0)
 
 
-def _stop() -> bool:
-    """Do what comes before workers are told; return whether they may finish what they have."""
-    rows = table()
-    rows.tell("STOPPING=1")
-    instance.drain(os.environ)
-    time.sleep(rows.drain_delay_s)
-    if rows.routed:
-        # The router's own thread ends the master when nothing is in flight, or after the grace.
-        uwsgi_router.end()
-        time.sleep(rows.grace_s + uwsgi_router.ONCE_MORE_S)
-    return not rows.routed
+def replace_master() -> None:
+    """Have the next master take this one's place, if it is to: the master calls this before it forks a worker."""
+    for attendant in _attendants:
+        attendant.give_way()
+
+
+def heard(bell: int) -> bytes:
+    """Return the numbers of the signals that have come."""
+    with contextlib.suppress(BlockingIOError):
+        return os.read(bell, 4096)
+    return b""
+
+
+def wait(seconds: float) -> bytes:
+    """Wait for a signal where there is no thread yet; return the numbers of those that have come."""
+    assert _bell is not None
+    select.select([_bell[0]], [], [], seconds)
+    return heard(_bell[0])
+
+
+class Stop(Exception):
+    """The server was told to stop."""
+
+
+class Attendant:
+    """The thread, and what it has heard."""
+
+    def __init__(self, bell: int) -> None:
+        self._bell = bell
+        self._lock = _thread.allocate_lock()
+        """Of what follows, which the master's own thread touches too."""
+        self._stopping = self._asked = False
+        self._renewal: Reload | None = None
+        """Whose verdict the master is to execute."""
+        self._began = 0.0
+        self._failure = ""
+        succession = uwsgi_succession.inherited()
+        self._elders = Elders(succession) if succession else None
+
+    def run(self) -> None:
+        finished = False
+        try:
+            self._live()
+        except Stop:
+            finished = self._stop()
+        finally:
+            table().end_workers(gracefully=finished)
+
+    def _live(self) -> None:
+        """Do what signals ask for. Raises Stop."""
+        todo = self._take_over
+        while True:
+            try:
+                todo()
+            except Stop:
+                raise
+            except Exception:
+                import traceback
+
+                say(f"the reload failed: {traceback.format_exc()}")
+            while not self._asked:
+                self._hear()
+            todo = self._reload
+
+    def _hear(self, seconds: float | None = None, also: Sequence[int] = ()) -> None:
+        """Wait for a signal, or for one of these descriptors. Raises Stop."""
+        select.select([self._bell, *also], [], [], seconds)
+        with self._lock:
+            self._take()
+            if self._stopping:
+                self._renewal = None
+                raise Stop
+
+    def _take(self) -> None:
+        numbers = heard(self._bell)
+        self._stopping |= signal.SIGTERM in numbers
+        self._asked |= signal.SIGHUP in numbers
+
+    def _stop(self) -> bool:
+        """Do what comes before workers are told; return whether they may finish what they have."""
+        rows = table()
+        rows.begin_stop()
+        if rows.routed:
+            # The router's own thread ends the workers when nothing is in flight, or after the grace.
+            uwsgi_router.end()
+            time.sleep(rows.grace_s + uwsgi_router.ONCE_MORE_S)
+            return False
+        return self._elders is None or self._elders.finish()
+
+    def _reload(self) -> None:
+        """Prove the new code, and have the master execute itself anew. Raises Stop."""
+        self._asked = False
+        self._began = time.monotonic()
+        rows = table()
+        reason = uwsgi_succession.obstacle()
+        if reason:
+            Reload.refuse(rows.directory, rows.generation, rows.systemd, reason)
+        else:
+            reload = Reload(rows.directory, rows.generation + 1, rows.systemd)
+            try:
+                reason = self._prove(reload) or self._execute(reload)
+            except Stop:
+                reload.stop()
+                raise
+            reload.end(reason)
+        say(f"not reloaded, the old code serves on: {reason}")
+
+    def _prove(self, reload: Reload) -> str:
+        """Return why the new code does not do. Raises Stop."""
+        end = self._began + PROOF_S
+        while (verdict := reload.poll()) is None:
+            if time.monotonic() > end:
+                reload.stop()
+                return f"the import did not end within {PROOF_S:g} s"
+            self._hear(POLL_S, [reload.fileno()])
+        return "" if verdict.ok else verdict.reason
+
+    def _execute(self, reload: Reload) -> str:
+        """Wait for the end of this program; return why it has not come. Raises Stop."""
+        reload.replacing()
+        table().suspend_watchdog()
+        self._renewal = reload
+        os.kill(table().master, MORE)
+        while self._renewal is not None:
+            self._hear(POLL_S)
+        table().resume_watchdog()
+        return self._failure
+
+    def give_way(self) -> None:
+        """Be followed by the next master, in the thread of this one."""
+        with self._lock:
+            if self._renewal is None:
+                return
+            # What comes from now on waits for the next master, and what has come is carried over.
+            before = signal.pthread_sigmask(signal.SIG_BLOCK, uwsgi_succession.HELD)
+            self._take()
+            try:
+                if not self._stopping:
+                    uwsgi_succession.succeed(self._renewal, self._began, self._asked)
+            except Exception as error:  # the master knows nothing of exceptions, and forks
+                self._failure = f"the main process cannot start again: {error!r}"
+            self._renewal = None
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _take_over(self) -> None:
+        """Wait for the workers of this master, and let those of the one before go. Raises Stop."""
+        succession, elders, rows = uwsgi_succession.inherited(), self._elders, table()
+        if succession is None or elders is None:
+            return
+        reload = Reload.resume(succession.reload, rows.systemd)
+        self._asked |= succession.again
+        try:
+            while not all(map(rows.ready, range(1, rows.workers + 1))):
+                self._hear(POLL_S)
+            elders.dismiss()
+            end = time.monotonic() + rows.grace_s
+            while elders.left():
+                if time.monotonic() > end:
+                    elders.kill()
+                self._hear(POLL_S)
+        except Stop:
+            reload.stop()
+            raise
+        self._elders = None
+        elders.forget()
+        rows.resume_watchdog()
+        reload.end()
+        many = "s" if len(elders) != 1 else ""
+        say(f"reloaded {len(elders)} worker{many} in {time.monotonic() - succession.began:.1f} s")

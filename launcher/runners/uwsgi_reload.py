@@ -19,10 +19,11 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-import pyuwsgi
 import uwsgi
 
 from .reload import Reload
+from .uwsgi_signals import LOOK
+from .uwsgi_streams import say
 from .uwsgi_table import Table, table
 
 if TYPE_CHECKING:
@@ -37,38 +38,6 @@ AGAIN_S = 0.05
 
 WAKE = signal.SIGURG
 """What makes the master look for workers that ended; by itself it looks once in a second (uWSGI 2.0.30)."""
-
-LOOK = 255
-"""uWSGI's signal, not the system's, that makes workers look whether they are dismissed. They do between two requests.
-The system's own, SIGHUP, ends a worker on the spot that has accepted a connection and not begun to read it, and breaks
-an answer off that waits for a slow client (uWSGI 2.0.30)."""
-
-
-PULSE = 254
-"""uWSGI's signal that the master sends once a second to whichever worker has a thread to spare."""
-
-
-def register() -> None:
-    """Tell the master whom the signals are for, before it forks the first worker."""
-    uwsgi.register_signal(LOOK, "active-workers", _look)
-    uwsgi.register_signal(PULSE, "worker", _pulse)
-    uwsgi.add_timer(PULSE, 1)
-
-
-def _pulse(number: int) -> None:
-    """Tell what the workers have done; and systemd, that there is one which answers."""
-    for worker in uwsgi.workers():
-        table().board.count(worker["id"] - 1, worker["requests"])
-    table().board.show(uwsgi.worker_id() - 1)
-    if "WATCHDOG_USEC" in table().systemd:
-        table().tell("WATCHDOG=1")
-
-
-def _look(number: int) -> None:
-    if table().dismissed(uwsgi.worker_id()) == os.getpid():
-        import ctypes  # once in the life of a worker
-
-        ctypes.PyDLL(pyuwsgi.__file__).goodbye_cruel_world()
 
 
 class Failure(Exception):
@@ -175,7 +144,7 @@ class Driver:
             return
         try:
             if self.table.ready(slot) == pid:
-                self.table.dismiss(slot, pid)
+                self.table.dismiss(slot)
                 uwsgi.signal(LOOK)
             else:
                 signal.pidfd_send_signal(worker, signal.SIGHUP)
@@ -217,7 +186,3 @@ def pids() -> list[int]:
 def state(slot: int) -> str:
     status: bytes = uwsgi.workers()[slot - 1]["status"]
     return status.decode()
-
-
-def say(line: str) -> None:
-    os.write(2, f"serve: {line}\n".encode("utf-8", "backslashreplace"))

@@ -1,4 +1,7 @@
-"""Where messages go in development: uWSGI's to a file, since a start has fifty lines of them, Python's on as before."""
+"""What is written to standard error: lines of ours, and in development Python's but not uWSGI's.
+
+Those go to a file, since a start has fifty lines of them.
+"""
 
 import os
 import sys
@@ -26,3 +29,8 @@ def restore() -> None:
     """Undo what uWSGI 2.0.30 does where there is no terminal: it has both streams write to descriptor 2."""
     if _kept:
         sys.stdout, sys.stderr = _kept
+
+
+def say(line: str) -> None:
+    """Write a line to the log."""
+    os.write(2, f"serve: {line}\n".encode("utf-8", "backslashreplace"))

@@ -5,21 +5,25 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import time
 from typing import TYPE_CHECKING
 
 from .. import instance
-from ..board import Board
+from ..board import LEAVING, Board
 from ..systemd import tell
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 _SERVED, _GENERATION, _DRAINING, _HEAD = 0, 1, 2, 3
-_READY, _ATTEMPTS, _TAKEN, _DISMISSED, _ROW = 0, 1, 2, 3, 4
+_READY, _ATTEMPTS, _TAKEN, _ROW = 0, 1, 2, 3
 _RELOAD, _FAILURE = 0, 1
 
 GRACEFULLY, AT_ONCE = 40, 41
 """Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
+
+LOADING_S = 300
+"""What systemd gives those who load the application, beyond what it gives everybody."""
 
 _table: list[Table] = []
 
@@ -71,7 +75,14 @@ class Table:
         self._fd = os.memfd_create("launcher")
         os.ftruncate(self._fd, size)
         self._cells = memoryview(mmap.mmap(self._fd, size)).cast("q")
+        self._first_row = 0
         self.generation = 1
+
+    def succeed(self, generation: int, first_row: int) -> None:
+        """Go on where another table has served: this generation is new, and has the board from this row on."""
+        self.generation = generation
+        self._first_row = first_row
+        self._cells[_SERVED] = 1
 
     @property
     def generation(self) -> int:
@@ -91,6 +102,22 @@ class Table:
     def draining(self, value: bool) -> None:
         self._cells[_DRAINING] = value
 
+    def begin_stop(self) -> None:
+        """Tell everybody that the server is to stop, and let it serve on for so long as balancers need."""
+        self.tell("STOPPING=1")
+        instance.drain(os.environ)
+        time.sleep(self.drain_delay_s)
+
+    def suspend_watchdog(self) -> None:
+        """Have systemd wait longer for the next sign of life: there is none while the main process loads."""
+        if "WATCHDOG_USEC" in self.systemd:
+            self.tell(f"WATCHDOG_USEC={LOADING_S * 1_000_000}", "WATCHDOG=1")
+
+    def resume_watchdog(self) -> None:
+        """Have it wait as before."""
+        if usec := self.systemd.get("WATCHDOG_USEC"):
+            self.tell(f"WATCHDOG_USEC={usec}", "WATCHDOG=1")
+
     def tell(self, *lines: str) -> None:
         """Tell systemd, if it asked."""
         tell(*lines, environ=self.systemd)
@@ -109,7 +136,7 @@ class Table:
 
     def begin(self, slot: int) -> int:
         """Note that a worker loads the application; return how often one ended in this slot before it was ready."""
-        self.board.enter(slot - 1, os.getpid(), self.generation)
+        self.board.enter(self.row(slot), os.getpid(), self.generation)
         at = self._at(slot, _ATTEMPTS)
         self._cells[at] += 1
         return self._cells[at] - 1
@@ -121,7 +148,7 @@ class Table:
         """Note that this process has loaded the application, in this slot."""
         self.forgive(slot)
         self._cells[self._at(slot, _READY)] = os.getpid()
-        self.board.ready(slot - 1)
+        self.board.ready(self.row(slot))
         if not self.served:
             self._cells[_SERVED] = 1
             self.tell("READY=1", "STATUS=generation 1")
@@ -130,13 +157,18 @@ class Table:
         """Return the pid of the last process that was ready in this slot; 0 while none was."""
         return self._cells[self._at(slot, _READY)]
 
-    def dismiss(self, slot: int, pid: int) -> None:
-        """Note that a process is to finish its requests, and to go."""
-        self.board.leave(slot - 1)
-        self._cells[self._at(slot, _DISMISSED)] = pid
+    def row(self, slot: int) -> int:
+        """Return which row of the board a slot has."""
+        return self._first_row + slot - 1
 
-    def dismissed(self, slot: int) -> int:
-        return self._cells[self._at(slot, _DISMISSED)]
+    def dismiss(self, slot: int) -> None:
+        """Note that the process in a slot is to finish its requests, and to go."""
+        self.board.leave(self.row(slot))
+
+    def dismissed(self, slot: int) -> bool:
+        """Return whether this process, which is in this slot, is to go."""
+        entry = self.board.entry(self.row(slot))
+        return (entry.pid, entry.state) == (os.getpid(), LEAVING)
 
     def take(self, slot: int) -> bool:
         """Take a spare slot; false where it is taken: then its process ended by itself, and this one replaces it."""

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 import uwsgi
 
 from ..application import ApplicationError, load
-from . import uwsgi_reload, uwsgi_streams
-from .reload import Reload
+from . import uwsgi_reload, uwsgi_streams, uwsgi_succession
 from .uwsgi_answer import for_uwsgi
-from .uwsgi_table import table
+from .uwsgi_succession import FAILED
+from .uwsgi_table import LOADING_S, table
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -26,15 +26,10 @@ if TYPE_CHECKING:
 
 GO_CHEAP = 15
 """Exit status of a worker that is not to be replaced. Source: UWSGI_GO_CHEAP_CODE in uwsgi.h, uWSGI 2.0.30."""
-FAILED = 4
-"""Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends with it."""
-
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """Between attempts to replace a worker whose successors cannot load the application."""
 AGAIN_S = 0.05
-LOADING_S = 300
-"""What systemd gives a worker to load the application: nobody could ask for more meanwhile."""
 
 DIED = re.compile(r"^DAMN ! worker .* killed by signal (\d+) |^!!! uWSGI process \d+ got Segmentation", re.MULTILINE)
 """uWSGI 2.0.30; of one that exits it tells no status."""
@@ -57,7 +52,7 @@ def start() -> WSGIApplication:
         slot, trace = uwsgi.worker_id(), traceback.format_exc()
         if not table().served:
             give_up(ApplicationError(f"a worker cannot start: {error}.", trace))
-        uwsgi_reload.say(f"a worker cannot start: {error}")
+        uwsgi_streams.say(f"a worker cannot start: {error}")
         if table().is_spare(slot):
             leave(slot)
         time.sleep(FIRST_PAUSE_S)
@@ -120,22 +115,21 @@ def preload() -> WSGIApplication:
     try:
         application = load(os.environ)
     except ApplicationError as error:
-        import ctypes
-
+        if uwsgi_succession.inherited():
+            uwsgi_succession.try_again(error)
         from ..user_code import tell
 
         tell(error)
-        ctypes.CDLL(None).exit(FAILED)
-    before_fork.make_ready(own, uwsgi_reload.say)
+        uwsgi_succession.end_process(FAILED)
+    uwsgi_succession.note_foreign(before_fork.socket_descriptors() - own)
+    before_fork.make_ready(own, uwsgi_streams.say)
     theirs = getattr(uwsgi, "post_fork_hook", None)
 
     def begin() -> None:
         slot = uwsgi.worker_id()
         if table().is_spare(slot):
-            reason = "with preload the main process itself holds the code: restart the server"
-            Reload.refuse(table().directory, table().generation, table().systemd, reason)
-            uwsgi_reload.say(f"not reloaded, the old code serves on: {reason}")
-            leave(slot)
+            leave(slot)  # the main process was to execute itself instead
+        uwsgi_succession.forget()
         table().begin(slot)
         table().set_ready(slot)
         if theirs is not None:

@@ -64,9 +64,10 @@ class Site:
         return dict(found)
 
 
+@pytest.mark.parametrize("preload", [False, True], ids=["in-workers", "preload"])
 @pytest.mark.parametrize("server", SERVERS)
-def test_the_life_of_a_server(server: str, tmp_path: Path) -> None:
-    site = Site(tmp_path, server)
+def test_the_life_of_a_server(server: str, preload: bool, tmp_path: Path) -> None:
+    site = Site(tmp_path, server, preload=preload)
     with site.serving as serving:
         wait_for(lambda: len(site.status()["workers"]) == 2 and site.status()["ready"], "two workers")
         first = site.status()
@@ -100,9 +101,9 @@ def test_the_life_of_a_server(server: str, tmp_path: Path) -> None:
     assert list(tmp_path.glob("serve-*/serve-*")) == []
 
 
-@pytest.mark.parametrize("server", ["gunicorn", "waitress", "wsgiref"])
+@pytest.mark.parametrize("server", SERVERS)
 def test_a_reload_changes_the_number_of_workers(server: str, tmp_path: Path) -> None:
-    site = Site(tmp_path, server)
+    site = Site(tmp_path, server, preload=server == "uwsgi")  # with it the main process executes itself anew
     profile = tmp_path / "profiles" / "kit.toml"
     with site.serving:
         text = profile.read_text()

@@ -136,6 +136,8 @@ def test_uwsgi_takes_no_other_words_while_it_runs(project: Path) -> None:
     }
     assert changed == {"threads": 3}
     assert fixed_options(plans[1], Instance("", 1, facts), changed) == ["threads"]
+    preload = compile_in(project, "--profile", "prod", "--server", "uwsgi", "--threads", "3", "--preload")
+    assert fixed_options(preload, Instance("", 1, plan_facts(preload)), changed) == []
     gunicorn = compile_in(project, "--profile", "prod", "--server", "gunicorn", "--threads", "3")
     assert fixed_options(gunicorn, Instance("", 1, plan_facts(gunicorn)), changed) == []
     assert fixed_options(gunicorn, Instance("", 1, facts), {}) == ["server"]

@@ -155,14 +155,3 @@ def test_a_worker_that_hangs_does_not_hold_up_a_reload_for_ever(tmp_path: Path) 
         reload(serving)
         assert answer(serving)[0] == 2
         client.close()
-
-
-def test_with_preload_a_reload_is_refused(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    with site.serving(workers=2, preload=True) as serving:
-        wait_for(lambda: len(workers(serving)) == 2, "both workers")
-        old = workers(serving)
-        site.write(2)
-        assert "with preload" in reload(serving, "serve: not reloaded, the old code serves on: ")
-        wait_for(lambda: workers(serving) == old, "nothing but the old workers")
-        assert answer(serving)[0] == 1

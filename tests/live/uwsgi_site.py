@@ -1,6 +1,7 @@
 """A site on uWSGI whose code tests rewrite."""
 
 import signal
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -42,13 +43,14 @@ class Site:
         *,
         pass_fds: Sequence[int] = (),
         ready: bool = True,
+        python: str = sys.executable,
         **options: Any,
     ) -> Serving:
         profile = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30}
         # Two saves within a second must not be told apart by the bytecode cache, which compares whole seconds.
         environ = {"PYTHONDONTWRITEBYTECODE": "1", **(environ or {})}
         whole = {**profile, "preload": False, **options}
-        return Serving(self.directory, whole, environ=environ, pass_fds=pass_fds, ready=ready)
+        return Serving(self.directory, whole, environ=environ, pass_fds=pass_fds, ready=ready, python=python)
 
 
 def answer(serving: Serving) -> tuple[int, int]:

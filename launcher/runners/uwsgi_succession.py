@@ -1,0 +1,303 @@
+"""The next master of a uWSGI with `preload`, which takes this one's place when new code is loaded.
+
+What the master has imported it cannot forget, and a full reload of uWSGI 2.0.30 begins with the end of all workers. So
+the master runs its new command by exec, as gunicorn's does: the same process id, the same children, and of its
+descriptors those that are carried over here. The workers of before serve on until others do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .. import instance
+from . import before_fork
+from .reload import Reload
+from .uwsgi_streams import say
+from .uwsgi_table import AT_ONCE, GRACEFULLY, table
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from typing import NoReturn
+
+    from ..application import ApplicationError
+
+VARIABLE = "LAUNCHER_UWSGI_SUCCESSION"
+"""Environment variable with a JSON object: what the master that was here leaves to the next."""
+
+HELD = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, GRACEFULLY, AT_ONCE))
+"""Signals that wait until the next master has its handlers."""
+FRONTS = ("--http-socket", "--socket")
+"""What an address follows in the command; with `preload` there is no router."""
+
+PID_FILE = "--pidfile"
+
+FAILED = 4
+"""Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends with it."""
+
+FIRST_PAUSE_S = 1.0
+LONGEST_PAUSE_S = 30.0
+"""Between attempts to load an application that its proof has loaded."""
+POLL_S = 0.02
+
+
+class Succession(NamedTuple):
+    """What is carried over."""
+
+    reload: dict[str, Any]
+    began: float
+    """When the reload did: monotonic, in seconds."""
+    again: bool
+    """Whether another one was asked for meanwhile."""
+    workers: list[list[int]]
+    """Process and row of each."""
+    pipes: list[int]
+    """Both ends of those by which the workers hear their master. They end where these are closed."""
+    attempts: int = 0
+    """How often the application could not be loaded."""
+
+
+class Start(NamedTuple):
+    """How this master was started."""
+
+    environ: dict[str, str]
+    words: list[str]
+    directory: str
+
+
+_start: Start
+_inherited: Succession | None = None
+_foreign: frozenset[int] = frozenset()
+"""Sockets that the application has opened while it was loaded."""
+
+
+def inherit() -> Succession | None:
+    """Return what the master that was here has left; None at a start."""
+    global _inherited
+    text = os.environ.pop(VARIABLE, None)
+    if text is not None:
+        _inherited = Succession(**json.loads(text))
+        for descriptor in _inherited.pipes:
+            os.set_inheritable(descriptor, False)
+    return _inherited
+
+
+def note_start() -> None:
+    """Note how this process was started, before anybody changes it."""
+    global _start
+    _start = Start(dict(os.environ), sys.argv[:], os.getcwd())
+
+
+def inherited() -> Succession | None:
+    return _inherited
+
+
+def note_foreign(descriptors: Collection[int]) -> None:
+    """Note which sockets are the application's."""
+    global _foreign
+    _foreign = frozenset(descriptors)
+
+
+def words() -> list[str]:
+    """Return the words of a master that follows another: its file with the process id is there already.
+
+    It may be where this process, which is root no more, cannot write.
+    """
+    result = _start.words[1:]
+    if PID_FILE in result:
+        at = result.index(PID_FILE)
+        result[at : at + 2] = ("--hook-as-user-atexit", f"unlink:{result[at + 1]}")
+    return result
+
+
+def forget() -> None:
+    """Close what a worker, or a master whose succession is over, has no use for."""
+    global _inherited
+    over, _inherited = _inherited, None
+    for descriptor in over.pipes if over else ():
+        os.close(descriptor)
+
+
+def first_row(slots: int) -> int:
+    """Return from where on the board has room for so many workers beside those of before."""
+    rows = [row for _, row in _inherited.workers] if _inherited else []
+    return 0 if not rows or min(rows) >= slots else max(rows) + 1
+
+
+def obstacle() -> str:
+    """Return why the master cannot execute itself anew; empty where it can."""
+    import uwsgi
+
+    directory = table().directory
+    if directory is None or not os.access(os.path.join(directory, instance.BOARD), os.R_OK | os.W_OK):
+        return "with preload there has to be the record that `serve` makes"
+    others = _children(table().master).difference(worker["pid"] for worker in uwsgi.workers())
+    if living := [str(pid) for pid in sorted(others) if instance.started(pid) is not None]:
+        return f"the main process has children besides its workers (pid {', '.join(living)}): restart the server"
+    listeners = {int(word[5:]) for word in _start.words if word.startswith("fd://")}
+    for descriptor in before_fork.socket_descriptors() - listeners:
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+            if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                return f"the main process also listens at {sock.getsockname()!r}: restart the server"
+    return ""
+
+
+def _children(pid: int) -> set[int]:
+    """Return the children that a process's own thread has; none where the kernel does not tell.
+
+    Source: proc(5), /proc/pid/task/tid/children.
+    """
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            return {int(child) for child in file.read().split()}
+    except OSError:
+        return set()
+
+
+def succeed(reload: Reload, began: float, again: bool) -> NoReturn:
+    """Become the next master, with HELD blocked. Raises OSError where that cannot be, and has changed nothing then."""
+    import uwsgi
+
+    workers = [[each["pid"], table().row(each["id"])] for each in uwsgi.workers() if each["pid"]]
+    _execute(Succession(reload.carry(), began, again, workers, _pipes()), reload)
+
+
+def _execute(succession: Succession, reload: Reload) -> NoReturn:
+    verdict = reload.verdict
+    assert verdict is not None
+    listeners = [word for word in _start.words if word.startswith("fd://")]
+    kept = {*succession.pipes, *(int(word[5:]) for word in listeners)}
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):  # the directory's own, which is closed by now
+            os.set_inheritable(int(name), int(name) < 3 or int(name) in kept)
+    environ = {**_start.environ, VARIABLE: json.dumps(succession._asdict())}
+    verdict.apply(environ)
+    os.chdir(_start.directory)
+    os.execve(verdict.argv[0], _with_descriptors(verdict.argv, listeners), environ)
+
+
+def _with_descriptors(words: Sequence[str], listeners: Sequence[str]) -> list[str]:
+    """Return a command with descriptors in the place of addresses, which are in the same order."""
+    result, left = list(words), list(listeners)
+    for at, word in enumerate(words):
+        if word in FRONTS:
+            result[at + 1] = left.pop(0)
+    return result
+
+
+def _pipes() -> list[int]:
+    """Return both ends of the pipes by which the workers hear this master: sockets without a name."""
+    before = _inherited.pipes if _inherited else ()
+    found = []
+    for descriptor in before_fork.socket_descriptors().difference(_foreign, before):
+        with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
+            if sock.family == socket.AF_UNIX and sock.getsockname() == sock.getpeername() == "":
+                found.append(descriptor)
+    return found
+
+
+class Elders:
+    """The workers of the master that was here before."""
+
+    def __init__(self, succession: Succession) -> None:
+        """Take them over. They are children of this process, which has not yet asked for any."""
+        self._succession = succession
+        self._rows = [row for _, row in succession.workers]
+        self._processes = [os.pidfd_open(pid) for pid, _ in succession.workers]
+
+    def __len__(self) -> int:
+        return len(self._processes)
+
+    def dismiss(self) -> None:
+        """Tell them to finish what they have, and to go."""
+        from .uwsgi_signals import LOOK
+
+        for row in self._rows:
+            table().board.leave(row)
+        for pipe in self._succession.pipes:  # nobody reads at the other ends
+            with contextlib.suppress(OSError):
+                os.write(pipe, bytes([LOOK]))
+
+    def left(self) -> bool:
+        """Return whether any is there still."""
+        return len(select.select(self._processes, [], [], 0)[0]) < len(self._processes)
+
+    def kill(self) -> None:
+        for process in self._processes:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(process, signal.SIGKILL)
+
+    def finish(self) -> bool:
+        """Dismiss them, and wait until they are gone; return whether that was within the grace."""
+        self.dismiss()
+        end = time.monotonic() + table().grace_s
+        while self.left() and time.monotonic() < end:
+            time.sleep(POLL_S)
+        return not self.left()
+
+    def forget(self) -> None:
+        """They are gone."""
+        for row in self._rows:
+            table().board.clear(row)
+        for process in self._processes:
+            os.close(process)
+        forget()
+
+
+def try_again(error: ApplicationError) -> NoReturn:
+    """Have the workers of before serve on, since the application cannot be loaded, which its proof could do.
+
+    A little later the master executes itself once more; for another SIGHUP at once, if the code is proven anew.
+    """
+    from ..user_code import tell
+    from .uwsgi_master import wait
+
+    assert _inherited is not None
+    rows, succession, elders = table(), _inherited, Elders(_inherited)
+    tell(error)
+    if not elders.left():
+        end_process(FAILED)
+    reload = Reload.resume(succession.reload, rows.systemd)
+    pause_s = min(FIRST_PAUSE_S * 2**succession.attempts, LONGEST_PAUSE_S)
+    reason = "the main process cannot load the application"
+    say(f"{reason}, old workers serve on; the next try is in {pause_s:g} s")
+    reload.fail(f"{reason}: {error.message}", "old workers serve on while the main process tries again")
+    rows.suspend_watchdog()
+    told = wait(pause_s)
+    while signal.SIGHUP in told and signal.SIGTERM not in told:
+        other, told = Reload(rows.directory, reload.generation, rows.systemd), b""
+        while (verdict := other.poll()) is None and signal.SIGTERM not in told:
+            told += wait(POLL_S)
+        if verdict is None:
+            other.stop()
+        elif verdict.ok:
+            other.replacing()
+            reload = other
+            break
+        else:
+            other.end(verdict.reason)
+            reload.number = other.number  # whoever asks again waits for a higher one
+            told = told or wait(pause_s)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    told += wait(0)
+    if signal.SIGTERM in told:
+        rows.begin_stop()
+        elders.finish()
+        end_process(0)
+    again = succession.again or signal.SIGHUP in told
+    _execute(succession._replace(reload=reload.carry(), again=again, attempts=succession.attempts + 1), reload)
+
+
+def end_process(status: int) -> NoReturn:
+    """End the master as uWSGI itself does, with all that it has put off until then."""
+    import ctypes
+
+    ctypes.CDLL(None).exit(status)
+    raise AssertionError

@@ -136,7 +136,7 @@ def _always(options: Options) -> Words:
         "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
         # By this the reload makes the master look at its workers at once, not at the end of its second.
         "--hook-master-start", "unix_signal:23 worker_wakeup",
-        # A worker that starts during such a pause of the master's is never told to stop.
+        # The master would sleep over workers that end fast, and a reload is such a time.
         "--forkbomb-delay", "0",
         # Where the server decides: one worker, that loads the application itself, as a reload needs it.
         *(_workers(1, options) if options.workers is None else ()),

@@ -33,6 +33,22 @@ def load_application(
     return _ask("application", environ, cwd, _rights(user, group))
 
 
+def against_user(environ: Mapping[str, str], user: str, group: str | None) -> str:
+    """Return why the user whom workers become cannot run this Python, and read this package; empty where he can."""
+    rights = _rights(user, group)
+    if not rights:
+        return ""
+    command = [sys.executable, "-P", "-c", "import launcher"]
+    try:
+        done = subprocess.run(
+            command, cwd="/", env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, check=False, **rights
+        )
+    except OSError as error:
+        return str(error.strerror)
+    said = done.stderr.decode(errors="replace").strip().splitlines()
+    return (said or [f"it ends with status {done.returncode}"])[-1] if done.returncode else ""
+
+
 def _rights(user: str | None, group: str | None) -> dict[str, Any]:
     """Return what makes a child another user's: files that the import makes must not be root's."""
     uid = user_id(user) if user else None

@@ -44,6 +44,10 @@ class Instance(Record):
     def file(self, name: str) -> str:
         return os.path.join(self.directory, name)
 
+    def stopping(self) -> bool:
+        """Return whether it was told to stop, and finishes what it has."""
+        return os.path.exists(self.file(DRAINING))
+
 
 def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | None = None) -> str:
     """Make the record of the server that this process is about to become, and return its directory.

@@ -139,7 +139,7 @@ def _always(options: Options) -> Words:
         "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
         # By this the reload makes the master look at its workers at once, not at the end of its second.
         "--hook-master-start", "unix_signal:23 worker_wakeup",
-        # A worker that starts during such a pause of the master's is never told to stop.
+        # The master would sleep over workers that end fast, and a reload is such a time.
         "--forkbomb-delay", "0",
         # A chunk is held in memory; with the default a client that sends a MiB at a time would be refused.
         "--chunked-input-limit", str(LONGEST_CHUNK),

@@ -12,7 +12,7 @@ from ..options import OPTIONS
 from ..plan import LaunchPlan
 from ..registry import Registry
 from ..sockets import Rights
-from .run import listen_at
+from .run import listen_at, user_cannot_run
 
 Check = Callable[[LaunchPlan, Mapping[str, str], Host, Registry], list[Finding]]
 
@@ -109,6 +109,8 @@ def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, r
 
 def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
     """Load the application in a child process, with guard and middleware, as a worker would and as its user."""
+    if finding := user_cannot_run(plan, environ):
+        return [finding]
     command, options = plan.command, plan.options
     answer = load_application(command.environment(environ), command.cwd, options.user, options.group)
     if answer.get("ok"):

@@ -37,6 +37,9 @@ def the_one(found: list[Instance], profile: str, pid: int | None) -> Instance:
 
 def reload(running: Instance) -> int:
     """Ask for a reload, wait until it is over, and say how it went. Raises LaunchError where it was refused."""
+    if running.stopping():
+        message = f"the reload was refused: the server (pid {running.pid}) was told to stop"
+        raise LaunchError(Finding("stopping", message, "serve starts another one.", status=Exit.NOT_READY))
     path = running.file(instance.RELOAD)
     before = instance.load(path).get("number") or 0
     began = time.monotonic()

@@ -7,6 +7,7 @@ object goes to the descriptor.
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -30,6 +31,7 @@ RUN_TIME = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LIS
 def prove(directory: str, descriptor: int, environ: Mapping[str, str]) -> int:
     """Write the verdict, and return an exit status."""
     os.set_inheritable(descriptor, False)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # whoever started it may block signals; the import is not to
     verdict = _verdict(instance.read(directory), environ)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as answer:
         json.dump({"argv": (), "drop": (), **verdict}, answer)

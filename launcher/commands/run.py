@@ -29,8 +29,13 @@ FURTHER_PORTS = 10
 
 
 def run(plan: LaunchPlan, request: Request) -> NoReturn:
-    """Replace this process with the server. Raises LaunchError where an address cannot be had."""
+    """Replace this process with the server.
+
+    Raises LaunchError where an address cannot be had, or the user whom workers become cannot run Python.
+    """
     environ = request.environ
+    if finding := user_cannot_run(plan, environ):
+        raise LaunchError(finding)
     command = plan.command
     addresses: Sequence[Address] = plan.options.bind or ()
     passing = plan.backend.descriptor is not None or not plan.options.reuse_port
@@ -55,6 +60,21 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
     except OSError as error:
         message = f"cannot start {plan.backend.name} in {command.cwd}: {error.strerror}"
         raise LaunchError(Finding("cannot-start", message, status=Exit.SERVER)) from error
+
+
+def user_cannot_run(plan: LaunchPlan, environ: Mapping[str, str]) -> Finding | None:
+    """Return what is wrong where the user whom workers become cannot run this Python: a worker would say it badly."""
+    user = plan.options.user
+    if user is None or os.geteuid() != 0:
+        return None
+    from ..child import against_user
+
+    reason = against_user(plan.command.environment(environ), user, plan.options.group)
+    if not reason:
+        return None
+    message = f"user {user} cannot run {sys.executable}: {reason}"
+    fix = "Install Python and its packages where that user may read them, or name another user."
+    return Finding("user-cannot-run", message, fix, plan.settings["user"].origin, Exit.SERVER)
 
 
 def server_environment(command: NativeCommand, environ: Mapping[str, str]) -> dict[str, str]:

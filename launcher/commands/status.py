@@ -17,6 +17,7 @@ def status_document(running: Instance) -> dict[str, Any]:
     facts = running.facts
     workers = [worker_document(entry) for entry in _entries(running)]
     reload = instance.load(running.file(instance.RELOAD))
+    stopping = running.stopping()
     return {
         "pid": running.pid,
         "server": facts["server"],
@@ -27,7 +28,8 @@ def status_document(running: Instance) -> dict[str, Any]:
         "target": facts["target"],
         "addresses": facts["addresses"],
         "since": facts["since"],
-        "ready": any(worker["state"] == "ready" for worker in workers),
+        "ready": not stopping and any(worker["state"] == "ready" for worker in workers),
+        "stopping": stopping,
         "generation": max([worker["generation"] for worker in workers], default=1),
         "workers": workers,
         "last_reload": dict(reload) if reload else None,
@@ -75,7 +77,7 @@ def resident_bytes(pid: int) -> int | None:
 def status_text(document: dict[str, Any]) -> str:
     """Return one server as a person reads it."""
     server = f"{document['server']} {document['version']}".rstrip()
-    state = "ready" if document["ready"] else "not ready"
+    state = "stopping" if document["stopping"] else "ready" if document["ready"] else "not ready"
     lines = [
         f"{server}, pid {document['pid']}, {state}, {_age(time.time() - document['since'])}",
         f"  profile    {document['profile']} of {document['project']}",

@@ -54,6 +54,8 @@ class Succession(NamedTuple):
     def listen(self, arbiter: "Arbiter") -> None:
         """Have the arbiter listen where the one before did."""
         if self.listeners:
+            # Those that were passed in, which the command names, have other numbers by now.
+            arbiter.cfg.set("bind", [each for each in arbiter.cfg.bind if not each.startswith("fd://")])
             arbiter.LISTENERS[:] = sock.create_sockets(arbiter.cfg, arbiter.log, self.listeners)
             arbiter.systemd = True  # the files of unix sockets are not gunicorn's to remove
 

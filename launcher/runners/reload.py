@@ -52,6 +52,8 @@ class Reload:
     """One reload, from the signal that asked for it to its end."""
 
     verdict: Verdict | None
+    number: int
+    """How many there were, this one counted."""
     _environ: Mapping[str, str]
 
     def __init__(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
@@ -77,9 +79,9 @@ class Reload:
         self._since = time.time()
         self._said = b""
         self._before: Mapping[str, Any] | None = None
-        self._number = 1
+        self.number = 1
         if directory is not None:
-            self._number += int(instance.load(os.path.join(directory, instance.RELOAD)).get("number") or 0)
+            self.number += int(instance.load(os.path.join(directory, instance.RELOAD)).get("number") or 0)
 
     @classmethod
     def refuse(cls, directory: str | None, generation: int, environ: Mapping[str, str], reason: str) -> None:
@@ -91,7 +93,7 @@ class Reload:
     def carry(self) -> dict[str, Any]:
         """Return all there is to know of a reload whose verdict is in, as JSON could hold it."""
         assert self.verdict is not None
-        names = ("generation", "_directory", "_since", "_before", "_number")
+        names = ("generation", "_directory", "_since", "_before", "number")
         return {"verdict": self.verdict._asdict(), **{name: getattr(self, name) for name in names}}
 
     @classmethod
@@ -165,7 +167,7 @@ class Reload:
     def _write(self, phase: str, ok: bool | None = None, reason: str = "", instead: str = "") -> None:
         if self._directory is None:
             return
-        values: dict[str, Any] = {"number": self._number, "phase": phase, "ok": ok, "reason": reason}
+        values: dict[str, Any] = {"number": self.number, "phase": phase, "ok": ok, "reason": reason}
         values |= {"generation": self.generation, "since": self._since, "until": time.time() if phase == DONE else None}
         if instead:
             values["instead"] = instead

@@ -156,7 +156,9 @@ def _hold_signals_back() -> None:
 
 def _tell_the_worker() -> None:
     if os.getpid() == _master:
-        os.write(_pipe[1], b"" if signal.sigpending() & ENDING else b"live")
+        # uWSGI makes also a worker that it was about to replace when it was told, and never tells it.
+        stopping = uwsgi_table.table().ending or signal.sigpending() & ENDING
+        os.write(_pipe[1], b"" if stopping else b"live")
         os.close(_pipe[0])
         os.close(_pipe[1])
         signal.pthread_sigmask(signal.SIG_SETMASK, _blocked)

@@ -236,8 +236,8 @@ class Attendant:
             try:
                 if not self._stopping:
                     uwsgi_succession.succeed(self._renewal, self._began, self._asked)
-            except OSError as error:
-                self._failure = f"the main process cannot start again: {error}"
+            except Exception as error:  # the master knows nothing of exceptions, and forks
+                self._failure = f"the main process cannot start again: {error!r}"
             self._renewal = None
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -272,23 +272,27 @@ def try_again(error: ApplicationError) -> NoReturn:
     rows.suspend_watchdog()
     told = wait(pause_s)
     while signal.SIGHUP in told and signal.SIGTERM not in told:
-        other = Reload(rows.directory, reload.generation, rows.systemd)
+        other, told = Reload(rows.directory, reload.generation, rows.systemd), b""
         while (verdict := other.poll()) is None and signal.SIGTERM not in told:
-            told = wait(POLL_S)
+            told += wait(POLL_S)
         if verdict is None:
             other.stop()
         elif verdict.ok:
             other.replacing()
-            reload, told = other, b""
+            reload = other
+            break
         else:
             other.end(verdict.reason)
-            told = wait(pause_s)
+            reload.number = other.number  # whoever asks again waits for a higher one
+            told = told or wait(pause_s)
+    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    told += wait(0)
     if signal.SIGTERM in told:
         rows.begin_stop()
         elders.finish()
         end_process(0)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-    _execute(succession._replace(reload=reload.carry(), attempts=succession.attempts + 1), reload)
+    again = succession.again or signal.SIGHUP in told
+    _execute(succession._replace(reload=reload.carry(), again=again, attempts=succession.attempts + 1), reload)
 
 
 def end_process(status: int) -> NoReturn:

@@ -15,7 +15,7 @@ from ..systemd import tell
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-_SERVED, _GENERATION, _DRAINING, _HEAD = 0, 1, 2, 3
+_SERVED, _GENERATION, _DRAINING, _ENDING, _HEAD = 0, 1, 2, 3, 4
 _READY, _ATTEMPTS, _TAKEN, _ROW = 0, 1, 2, 3
 _RELOAD, _FAILURE = 0, 1
 
@@ -124,7 +124,13 @@ class Table:
 
     def end_workers(self, *, gracefully: bool) -> None:
         """Have the master end its workers, and then itself."""
+        self._cells[_ENDING] = 1
         os.kill(self.master, GRACEFULLY if gracefully else AT_ONCE)
+
+    @property
+    def ending(self) -> bool:
+        """Whether the master was told to end its workers."""
+        return bool(self._cells[_ENDING])
 
     def is_spare(self, slot: int) -> bool:
         return slot > self.workers

@@ -4,8 +4,10 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +108,20 @@ def test_reload_changes_what_the_profile_says(preload: bool, tmp_path: Path) -> 
         wait_for(lambda: len(site.ready()) == 1, "one worker")
         assert site.output.removeprefix(said) == "", "log_level = warning had no effect"
         assert status(site)["generation"] == 3
+
+
+@PRELOAD
+def test_reload_keeps_sockets_that_were_passed_in(preload: bool, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        listeners = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
+        fds = tuple(listener.fileno() for listener in listeners)
+        bind = [f"fd://{fd}" for fd in fds]
+        site = stack.enter_context(Site(tmp_path, preload=preload, pass_fds=fds, bind=bind))
+        for _ in range(2):
+            site.reload()
+            for listener in listeners:
+                address = f"127.0.0.1:{listener.getsockname()[1]}"
+                assert site.request("/", address=address).body.startswith(b"one")
 
 
 @PRELOAD

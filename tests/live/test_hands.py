@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from launcher.testing.hold import held
 from launcher.testing.serving import Serving, wait_for
 from tests.machine import SERVERS
 
@@ -59,8 +60,8 @@ class Site:
         assert done.returncode == status, f"{words}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done.stdout + done.stderr
 
-    def status(self) -> dict[str, Any]:
-        (found,) = json.loads(self.serve("status", "--format", "json"))
+    def status(self, *, status: int = 0) -> dict[str, Any]:
+        (found,) = json.loads(self.serve("status", "--format", "json", status=status))
         return dict(found)
 
 
@@ -131,6 +132,25 @@ def test_a_stop_does_not_need_the_profile_to_be_whole(server: str, tmp_path: Pat
         assert "profiles/kit.toml" in site.serve("reload", status=4)
         site.serve("stop")
         assert serving.process.wait(20) == 0
+
+
+@pytest.mark.parametrize("options", [{}, {"drain_delay": 30}], ids=["finishing", "drain_delay"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_server_that_stops_says_so_and_refuses_a_reload(server: str, options: dict[str, Any], tmp_path: Path) -> None:
+    site = Site(tmp_path, server, **options)
+    with site.serving as serving:
+        client, hold = held(serving, tmp_path)
+        serving.signal(signal.SIGTERM)
+        wait_for(lambda: ", stopping, " in serving.command("status").stdout, "the word")
+        assert not site.status(status=6)["ready"]
+        assert f"the reload was refused: the server (pid {serving.pid}) was told to stop" in site.serve(
+            "reload", status=6
+        )
+        hold.release()
+        assert client.answer().status == 200
+        client.close()
+        serving.signal(signal.SIGINT)
+        assert serving.wait() == 0
 
 
 @pytest.mark.parametrize("path", ["/quit", "/die"])

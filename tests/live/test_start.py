@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.machine import DJANGO, write_tree
+from tests.machine import DJANGO, SERVERS, write_tree
 
 pytestmark = pytest.mark.live
 
@@ -184,3 +184,21 @@ def test_all_findings_of_several_files_at_once(tmp_path: Path) -> None:
         "mysite.settings.nope",
     ]:
         assert word in done.stderr, done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_user_who_cannot_run_this_python_is_told_before_the_start(server: str, tmp_path: Path) -> None:
+    write_tree(tmp_path, APP)
+    hidden = tmp_path / "hidden"
+    hidden.mkdir(0o700)
+    python = hidden / "python"
+    python.symlink_to(sys.executable)
+    argv = ("app:application", "--profile", "prod", "--server", server, "--user", "nobody", "--bind", "127.0.0.1:0")
+    command, path = (str(python), "-P", "-m", "launcher"), os.pathsep.join(filter(None, sys.path))
+    words = f"--user: user nobody cannot run {python}: Permission denied."
+    done = serve(tmp_path, *argv, command=command, PYTHONPATH=path)
+    assert (done.returncode, done.stdout) == (5, "")
+    assert words in done.stderr
+    assert done.stderr.count("\n") == 2
+    assert words in serve(tmp_path, "check", *argv, command=command, PYTHONPATH=path).stdout

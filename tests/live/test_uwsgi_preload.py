@@ -63,6 +63,14 @@ def test_workers_of_one_thread_lose_nothing_that_they_accepted(tmp_path: Path) -
         assert load.failures == []
 
 
+def test_new_code_is_loaded_with_no_signal_blocked(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with served(site) as serving:
+        site.write(2, "assert not __import__('signal').pthread_sigmask(0, ())")
+        reload(serving)
+        assert answer(serving)[0] == 2
+
+
 def test_reloads_leave_no_descriptor_open(tmp_path: Path) -> None:
     with served(Site(tmp_path)) as serving:
         reload(serving)

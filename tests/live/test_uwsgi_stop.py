@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,3 +42,16 @@ def test_a_server_whose_workers_are_all_stuck_ends_after_the_grace(mode: dict[st
         for pid in workers(serving):
             os.kill(pid, signal.SIGSTOP)
         serving.stop_cleanly()
+
+
+def test_a_worker_that_is_about_to_be_replaced_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    """uWSGI 2.0.30 notes the stop, makes the worker all the same, and never tells it."""
+    site = Site(tmp_path)
+    site.write(1, "os.register_at_fork(before=lambda: time.sleep(1))")
+    with site.serving(workers=1, preload=True) as serving:
+        (pid,) = workers(serving)
+        os.kill(pid, signal.SIGKILL)
+        wait_for(lambda: "trying respawn" in serving.output, "the master to see it")
+        began = time.monotonic()
+        serving.stop_cleanly()
+        assert time.monotonic() - began < 10  # graceful_timeout is 30 s

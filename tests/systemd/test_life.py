@@ -16,10 +16,11 @@ pytestmark = [pytest.mark.live, pytest.mark.timeout(600)]
 WATCHDOG_S = 10
 
 
+@pytest.mark.parametrize("words", [[], ["--preload"]], ids=["in workers", "preload"])
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_reload_returns_when_it_is_done(server: str, lab: Lab) -> None:
+def test_a_reload_returns_when_it_is_done(server: str, words: list[str], lab: Lab) -> None:
     site = Life(lab, server)
-    with installed(site):
+    with installed(site, *words):
         main = site.shown("MainPID")
         for number in (2, 3):
             site.release(number)

@@ -69,10 +69,8 @@ class Backend(Record):
     gives_lengths: bool = True
     """Whether the body of a request that does not say how long it is reaches the application with its length; else we
     read it first."""
-    fixed: tuple[str, ...] = BOUND_TO_THE_PROCESS
-    """Options that a reload cannot change: they belong to the sockets or to the main process."""
-    fixed_without_preload: tuple[str, ...] = ()
-    """Further ones, where only with `preload` the main process executes itself anew."""
+    fixed: Callable[[Options], tuple[str, ...]] = lambda options: BOUND_TO_THE_PROCESS
+    """Names of those that a reload cannot change: they belong to the sockets or to the main process."""
     notifies: str = "main"
     """Who says READY=1 to systemd, once a worker serves: `main` is the main process, `all` any of its processes.
     Empty where nobody does."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
-from ..backend import Backend
+from ..backend import BOUND_TO_THE_PROCESS, Backend
 from ..lean import TYPE_CHECKING
 from ..native import Refusal, Words, compute, flag, hook, impossible, switch, whole_seconds
 from ..options import Options
@@ -131,9 +131,6 @@ def _always(options: Options) -> Words:
         # TERM is for a thread of ours, which does so (launcher.runners.uwsgi_master).
         "--hook-master-start", "unix_signal:2 kill_them_all",
         "--cheaper-algo", "manual",
-        # A worker more than asked for: it reloads the others (launcher.runners.uwsgi_reload). With preload HUP is for
-        # the thread.
-        *(() if options.preload else ("--hook-master-start", "unix_signal:1 uwsgi_cheaper_increase")),
         # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
         # are not to outlive it.
         "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
@@ -198,6 +195,12 @@ RULES = {
 }
 
 
+def _fixed(options: Options) -> tuple[str, ...]:
+    # For new words the main process executes itself anew, which its router does not survive.
+    words = tuple(name for name in RULES if name not in IN_WORKERS) if _routed(options) else ()
+    return (*BOUND_TO_THE_PROCESS, *words)
+
+
 BACKEND = Backend(
     name="uwsgi",
     summary="pre-forking, written in C",
@@ -244,6 +247,5 @@ BACKEND = Backend(
         "req_logger": "Use access_log.",
     },
     rules=RULES,
-    # Its words are said once: the reload brings what a worker reads.
-    fixed_without_preload=tuple(name for name in RULES if name not in IN_WORKERS),
+    fixed=_fixed,
 )

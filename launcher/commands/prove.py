@@ -90,7 +90,7 @@ def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any
     """Return what has changed and only a restart brings."""
     if plan.backend.name != running.facts["server"]:
         return ["server"]
-    names = plan.backend.fixed + (() if plan.options.preload else plan.backend.fixed_without_preload)
+    names = plan.backend.fixed(plan.options)
     fixed = [name for name in changed if name in names or name.startswith("native.")]
     return fixed if plan.project.root == running.facts["project"] else ["chdir", *fixed]
 

@@ -1,4 +1,4 @@
-"""The thread of ours in uWSGI's master: it drives the stop, and with `preload` the reload.
+"""The thread of ours in uWSGI's master: it drives the stop, and reloads that need another master.
 
 The master of uWSGI 2.0.30 is C, and waits without Python's lock: a thread may run beside it. Python's own handler of a
 signal, put in place when uWSGI has put its own, writes the signal's number to a pipe whatever the master is doing, and
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from . import uwsgi_router, uwsgi_succession
 from .reload import Reload
 from .uwsgi_streams import say
-from .uwsgi_succession import Elders
+from .uwsgi_succession import MORE, RENEW, Elders
 from .uwsgi_table import AT_ONCE, GRACEFULLY, table
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ if TYPE_CHECKING:
 PROOF_S = 60.0
 """How long the import may take in the proof."""
 POLL_S = 0.02
-
-MORE = 42
-"""The signal that makes the master start one more worker, whereupon `replace_master` is called."""
+AGAIN_S = 0.5
 
 _preload = False
 _bell: tuple[int, int] | None = None
@@ -54,9 +52,8 @@ def prepare(*, preload: bool) -> list[str]:
         "callint:PyGILState_Release 1",
         f"unix_signal:{GRACEFULLY} grace_them_all",
         f"unix_signal:{AT_ONCE} kill_them_all",
+        f"unix_signal:{MORE} uwsgi_cheaper_increase",
     ]
-    if preload:
-        hooks.append(f"unix_signal:{MORE} uwsgi_cheaper_increase")
     early = f"call:PyRun_SimpleString from {__name__} import listen; listen()"
     return ["--hook-asap", early, *(word for hook in hooks for word in ("--hook-master-start", hook))]
 
@@ -69,9 +66,8 @@ def listen() -> None:
         for end in _bell:
             os.set_blocking(end, False)
     signal.set_wakeup_fd(_bell[1], warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, _heard)
-    if _preload:
-        signal.signal(signal.SIGHUP, _heard)
+    for number in (signal.SIGTERM, signal.SIGHUP, RENEW, MORE):
+        signal.signal(number, _heard)
     if uwsgi_succession.inherited():
         signal.signal(signal.SIGINT, _end_at_once)
 
@@ -128,7 +124,7 @@ class Attendant:
         self._bell = bell
         self._lock = _thread.allocate_lock()
         """Of what follows, which the master's own thread touches too."""
-        self._stopping = self._asked = False
+        self._stopping = self._asked = self._handed = False
         self._renewal: Reload | None = None
         """Whose verdict the master is to execute."""
         self._began = 0.0
@@ -157,9 +153,9 @@ class Attendant:
                 import traceback
 
                 say(f"the reload failed: {traceback.format_exc()}")
-            while not self._asked:
+            while not (self._asked or self._handed):
                 self._hear()
-            todo = self._reload
+            todo = self._renew if self._handed else self._reload if _preload else self._have_driven
 
     def _hear(self, seconds: float | None = None, also: Sequence[int] = ()) -> None:
         """Wait for a signal, or for one of these descriptors. Raises Stop."""
@@ -174,6 +170,7 @@ class Attendant:
         numbers = heard(self._bell)
         self._stopping |= signal.SIGTERM in numbers
         self._asked |= signal.SIGHUP in numbers
+        self._handed |= RENEW in numbers
 
     def _stop(self) -> bool:
         """Do what comes before workers are told; return whether they may finish what they have."""
@@ -185,6 +182,24 @@ class Attendant:
             time.sleep(rows.grace_s + uwsgi_router.ONCE_MORE_S)
             return False
         return self._elders is None or self._elders.finish()
+
+    def _have_driven(self) -> None:
+        """Have a worker started that reloads the others."""
+        self._asked = False
+        os.kill(table().master, MORE)
+
+    def _renew(self) -> None:
+        """Have the master execute itself anew: somebody has proven what cannot be had otherwise. Raises Stop."""
+        self._handed = False
+        reload, self._began = uwsgi_succession.handed()
+        try:
+            reason = uwsgi_succession.obstacle() or self._execute(reload)
+        except Stop:
+            reload.stop()
+            raise
+        table().renewing = False
+        reload.end(reason)
+        say(f"not reloaded, the old code serves on: {reason}")
 
     def _reload(self) -> None:
         """Prove the new code, and have the master execute itself anew. Raises Stop."""
@@ -219,8 +234,12 @@ class Attendant:
         reload.replacing()
         table().suspend_watchdog()
         self._renewal = reload
-        os.kill(table().master, MORE)
+        ask_at = 0.0
         while self._renewal is not None:
+            if time.monotonic() >= ask_at:
+                # Again and again: there is no free slot before those have gone who asked for this.
+                os.kill(table().master, MORE)
+                ask_at = time.monotonic() + AGAIN_S
             self._hear(POLL_S)
         table().resume_watchdog()
         return self._failure
@@ -248,8 +267,12 @@ class Attendant:
             return
         reload = Reload.resume(succession.reload, rows.systemd)
         self._asked |= succession.again
+        slots, told = range(1, rows.workers + 1), False
         try:
-            while not all(map(rows.ready, range(1, rows.workers + 1))):
+            while not all(map(rows.ready, slots)):
+                if not told and any(map(rows.failures, slots)):
+                    told = True
+                    reload.fail("a new worker did not become ready", "old workers serve on while new ones try again")
                 self._hear(POLL_S)
             elders.dismiss()
             end = time.monotonic() + rows.grace_s

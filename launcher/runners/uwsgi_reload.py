@@ -4,7 +4,8 @@ uWSGI's own chain reload ends a worker before there is another, and ends everyth
 application. Here SIGHUP makes the master start one more worker, in a spare slot, and that worker starts this driver:
 
 1. wait until an earlier reload is over;
-2. prove the new code in a throw-away process; where it fails, the worker goes and the old code serves on;
+2. prove the new code in a throw-away process; where it fails, the worker goes and the old code serves on; where it
+   wants other words, the master goes on (launcher.runners.uwsgi_succession);
 3. wait until the worker serves with the new code: from now on there is one more than asked for;
 4. replace the old workers one by one: each finishes what it has, and the next waits until its successor serves;
 5. let the worker of the spare slot go.
@@ -21,7 +22,8 @@ from typing import TYPE_CHECKING
 
 import uwsgi
 
-from .reload import Reload
+from . import uwsgi_succession
+from .reload import Reload, Verdict
 from .uwsgi_signals import LOOK
 from .uwsgi_streams import say
 from .uwsgi_table import Table, table
@@ -80,11 +82,16 @@ class Driver:
         self.table.lock_reload()
         if os.getppid() != self.worker:
             return  # asked to end while it waited
+        if self.table.renewing:
+            signal.pidfd_send_signal(self.master, signal.SIGHUP)  # let the next master hear of it
+            return
         began = time.monotonic()
         old = [(slot, pid) for slot, pid in enumerate(pids(), 1) if pid and not self.table.is_spare(slot)]
         reload = Reload(self.table.directory, self.table.generation + 1, self.table.systemd)
         try:
-            self.prove(reload)
+            if uwsgi_succession.needed(self.prove(reload)):
+                uwsgi_succession.hand_over(reload, began)
+                return
             self.table.generation += 1
             reload.replacing()
             self.let_load(verdict)
@@ -102,8 +109,8 @@ class Driver:
         reload.end()
         say(f"reloaded {len(old)} worker{'s' if len(old) != 1 else ''} in {time.monotonic() - began:.1f} s")
 
-    def prove(self, reload: Reload) -> None:
-        """Wait for the verdict on the new code. Raises Failure where it is bad."""
+    def prove(self, reload: Reload) -> Verdict:
+        """Wait for the verdict on the new code, and return it. Raises Failure where it is bad."""
         try:
             if not self.until(lambda: reload.poll() is not None, PROOF_S):
                 raise Failure(f"the import did not end within {PROOF_S:g} s")
@@ -113,6 +120,7 @@ class Driver:
         assert reload.verdict is not None
         if not reload.verdict.ok:
             raise Failure(reload.verdict.reason)
+        return reload.verdict
 
     def let_load(self, verdict: int) -> None:
         """Let the worker in the spare slot load the new code, and wait until it serves. Raises Failure."""

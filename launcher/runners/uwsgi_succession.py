@@ -1,8 +1,8 @@
-"""The next master of a uWSGI with `preload`, which takes this one's place when new code is loaded.
+"""The next master of a uWSGI, which takes this one's place for new words, and with `preload` for new code.
 
-What the master has imported it cannot forget, and a full reload of uWSGI 2.0.30 begins with the end of all workers. So
-the master runs its new command by exec, as gunicorn's does: the same process id, the same children, and of its
-descriptors those that are carried over here. The workers of before serve on until others do.
+What the master has read or imported it cannot forget, and a full reload of uWSGI 2.0.30 begins with the end of all
+workers. So the master runs its new command by exec, as gunicorn's does: the same process id, the same children, and of
+its descriptors those that are carried over here. The workers of before serve on until others do.
 """
 
 from __future__ import annotations
@@ -28,16 +28,27 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
     from ..application import ApplicationError
+    from .reload import Verdict
 
 VARIABLE = "LAUNCHER_UWSGI_SUCCESSION"
 """Environment variable with a JSON object: what the master that was here leaves to the next."""
 
-HELD = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, GRACEFULLY, AT_ONCE))
+MORE = 42
+"""The signal that makes the master start one more worker, and before that be replaced, if it is to. Otherwise the
+worker reloads the others (launcher.runners.uwsgi_reload)."""
+RENEW = 43
+"""The signal that tells the master of a reload that was handed over."""
+HELD = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, GRACEFULLY, AT_ONCE, MORE, RENEW))
 """Signals that wait until the next master has its handlers."""
-FRONTS = ("--http-socket", "--socket")
-"""What an address follows in the command; with `preload` there is no router."""
+FRONTS = ("--http", "--http-socket", "--socket")
+"""What an address follows in the command."""
 
 PID_FILE = "--pidfile"
+
+PROGRAM = 4
+"""Words of a native command that say which program it is."""
+HANDED = "renewal.json"
+"""In the record of the instance: that reload, and when it began."""
 
 FAILED = 4
 """Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends with it."""
@@ -131,6 +142,31 @@ def first_row(slots: int) -> int:
     return 0 if not rows or min(rows) >= slots else max(rows) + 1
 
 
+def needed(verdict: Verdict) -> bool:
+    """Return whether what was proven is more than workers read when they begin."""
+    if not verdict.argv:
+        return False
+    hooks = {*verdict.set, *verdict.drop} & {"LAUNCHER_UWSGI"}
+    return bool(hooks) or _with_descriptors(verdict.argv)[PROGRAM:] != _start.words[1:]
+
+
+def hand_over(reload: Reload, began: float) -> None:
+    """Have the thread of the master go on with a reload whose proof is good."""
+    rows = table()
+    assert rows.directory is not None
+    rows.renewing = True
+    instance.write(os.path.join(rows.directory, HANDED), {"reload": reload.carry(), "began": began})
+    os.kill(rows.master, RENEW)
+
+
+def handed() -> tuple[Reload, float]:
+    """Return what was handed over, and when it began."""
+    rows = table()
+    assert rows.directory is not None
+    told = instance.load(os.path.join(rows.directory, HANDED))
+    return Reload.resume(told["reload"], rows.systemd), told["began"]
+
+
 def obstacle() -> str:
     """Return why the master cannot execute itself anew; empty where it can."""
     import uwsgi
@@ -141,7 +177,7 @@ def obstacle() -> str:
     others = _children(table().master).difference(worker["pid"] for worker in uwsgi.workers())
     if living := [str(pid) for pid in sorted(others) if instance.started(pid) is not None]:
         return f"the main process has children besides its workers (pid {', '.join(living)}): restart the server"
-    listeners = {int(word[5:]) for word in _start.words if word.startswith("fd://")}
+    listeners = {int(word[5:]) for word in _listeners()}
     for descriptor in before_fork.socket_descriptors() - listeners:
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
             if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
@@ -165,27 +201,33 @@ def succeed(reload: Reload, began: float, again: bool) -> NoReturn:
     """Become the next master, with HELD blocked. Raises OSError where that cannot be, and has changed nothing then."""
     import uwsgi
 
-    workers = [[each["pid"], table().row(each["id"])] for each in uwsgi.workers() if each["pid"]]
+    rows = table()
+    # One in a spare slot has only asked for this, and goes.
+    serving = [each for each in uwsgi.workers() if each["pid"] and not rows.is_spare(each["id"])]
+    workers = [[each["pid"], rows.row(each["id"])] for each in serving]
     _execute(Succession(reload.carry(), began, again, workers, _pipes()), reload)
 
 
 def _execute(succession: Succession, reload: Reload) -> NoReturn:
     verdict = reload.verdict
     assert verdict is not None
-    listeners = [word for word in _start.words if word.startswith("fd://")]
-    kept = {*succession.pipes, *(int(word[5:]) for word in listeners)}
+    kept = {*succession.pipes, *(int(word[5:]) for word in _listeners())}
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the directory's own, which is closed by now
             os.set_inheritable(int(name), int(name) < 3 or int(name) in kept)
     environ = {**_start.environ, VARIABLE: json.dumps(succession._asdict())}
     verdict.apply(environ)
     os.chdir(_start.directory)
-    os.execve(verdict.argv[0], _with_descriptors(verdict.argv, listeners), environ)
+    os.execve(verdict.argv[0], _with_descriptors(verdict.argv), environ)
 
 
-def _with_descriptors(words: Sequence[str], listeners: Sequence[str]) -> list[str]:
+def _listeners() -> list[str]:
+    return [word for word in _start.words if word.startswith("fd://")]
+
+
+def _with_descriptors(words: Sequence[str]) -> list[str]:
     """Return a command with descriptors in the place of addresses, which are in the same order."""
-    result, left = list(words), list(listeners)
+    result, left = list(words), _listeners()
     for at, word in enumerate(words):
         if word in FRONTS:
             result[at + 1] = left.pop(0)

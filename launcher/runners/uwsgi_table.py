@@ -15,7 +15,7 @@ from ..systemd import tell
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-_SERVED, _GENERATION, _DRAINING, _ENDING, _HEAD = 0, 1, 2, 3, 4
+_SERVED, _GENERATION, _DRAINING, _ENDING, _RENEWING, _HEAD = 0, 1, 2, 3, 4, 5
 _READY, _ATTEMPTS, _TAKEN, _ROW = 0, 1, 2, 3
 _RELOAD, _FAILURE = 0, 1
 
@@ -102,6 +102,15 @@ class Table:
     def draining(self, value: bool) -> None:
         self._cells[_DRAINING] = value
 
+    @property
+    def renewing(self) -> bool:
+        """Whether the master is about to execute itself anew, which ends this table."""
+        return bool(self._cells[_RENEWING])
+
+    @renewing.setter
+    def renewing(self, value: bool) -> None:
+        self._cells[_RENEWING] = value
+
     def begin_stop(self) -> None:
         """Tell everybody that the server is to stop, and let it serve on for so long as balancers need."""
         self.tell("STOPPING=1")
@@ -145,7 +154,11 @@ class Table:
         self.board.enter(self.row(slot), os.getpid(), self.generation)
         at = self._at(slot, _ATTEMPTS)
         self._cells[at] += 1
-        return self._cells[at] - 1
+        return self.failures(slot)
+
+    def failures(self, slot: int) -> int:
+        """Return how many workers have ended in this slot since one was ready."""
+        return max(0, self._cells[self._at(slot, _ATTEMPTS)] - 1)
 
     def forgive(self, slot: int) -> None:
         self._cells[self._at(slot, _ATTEMPTS)] = 0

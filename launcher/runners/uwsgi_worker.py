@@ -65,6 +65,7 @@ def load_as_worker() -> WSGIApplication:
     uwsgi_streams.restore()
     if slot == MASTER:
         return preload()
+    uwsgi_succession.forget()
     if table().is_spare(slot) and not (table().take(slot) and uwsgi_reload.begin(slot)):
         leave(slot)
     failed = table().begin(slot)

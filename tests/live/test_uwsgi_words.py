@@ -1,0 +1,144 @@
+"""SIGHUP on uWSGI where the profile was edited: the main process executes itself anew for other words."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.testing.serving import Serving, toml_text, wait_for
+
+from .load import Load
+from .uwsgi_site import Site, answer, reload, workers
+
+pytestmark = pytest.mark.live
+
+START = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30, "preload": False}
+
+
+def edit(serving: Serving, site: Site, **options: Any) -> None:
+    """Change the profile; `None` removes a key."""
+    wanted = {name: value for name, value in {**START, **options}.items() if value is not None}
+    (site.directory / "profiles" / "kit.toml").write_text(toml_text(wanted))
+
+
+def threads(pid: int) -> int:
+    """Return how many threads a worker has, its own one among them."""
+    return len(list(Path(f"/proc/{pid}/task").iterdir()))
+
+
+def test_workers_go_up_and_down_under_load(tmp_path: Path) -> None:
+    site = Site(tmp_path, import_s=0.5)
+    with site.serving(workers=1, threads=2) as serving:
+        old = workers(serving, 1)
+        with Load(serving.address, 6, "/sleep?s=0.02") as brief, Load(serving.address, 2, "/sleep?s=0.5") as slow:
+            for count in (3, 2):
+                edit(serving, site, workers=count, threads=count)
+                site.write(count)
+                reload(serving, f"serve: reloaded {len(old)} worker")
+                new = workers(serving)
+                assert len(new) == count
+                assert not {*new} & {*old}
+                assert {answer(serving)[0] for _ in range(20)} == {count}
+                old = new
+        assert brief.failures + slow.failures == []
+        assert max(brief.longest_s, slow.longest_s) < 2
+        assert threads(old[0]) >= 2
+        assert serving.process.poll() is None
+        serving.stop_cleanly()
+
+
+def test_code_and_words_take_turns(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.serving(workers=2) as serving:
+        for version in (2, 3, 4, 5):
+            site.write(version)
+            edit(serving, site, workers=1 + version // 2 % 2)
+            reload(serving)
+            assert {answer(serving)[0] for _ in range(10)} == {version}
+
+
+def test_what_a_hook_of_ours_reads_is_changed_too(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.serving(workers=1, ready_path="/ready") as serving:
+        edit(serving, site, workers=1, ready_path="/ready", drain_delay=1)
+        reload(serving)
+        serving.signal(signal.SIGTERM)
+        wait_for(lambda: serving.request("/ready").status == 503, "a server that drains")
+        assert answer(serving)[0] == 1
+        assert serving.wait() == 0
+
+
+def test_broken_code_changes_no_word(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.serving(workers=1) as serving:
+        old = workers(serving, 1)
+        site.write(2, "raise ValueError('not here')")
+        edit(serving, site, workers=2)
+        reload(serving, "serve: not reloaded, the old code serves on: ")
+        assert workers(serving) == old
+        assert answer(serving)[0] == 1
+
+
+@pytest.mark.parametrize("end", ["raise ValueError('not here')", "os._exit(3)"], ids=["raises", "ends the process"])
+def test_code_that_fails_in_workers_alone_lets_old_ones_serve_until_it_is_mended(end: str, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.serving(workers=2) as serving:
+        old = workers(serving, 2)
+        site.write(2, f"if 'uwsgi' in __import__('sys').modules: {end}")
+        edit(serving, site, workers=1)
+        done = serving.command("reload")
+        assert done.returncode != 0
+        assert "a new worker did not become ready" in done.stderr
+        assert {answer(serving) for _ in range(10)} <= {(1, pid) for pid in old}
+        site.write(3)
+        wait_for(lambda: "serve: reloaded 2 workers" in serving.output, "the end of the reload")
+        assert {answer(serving)[0] for _ in range(10)} == {3}
+        assert len(workers(serving)) == 1
+
+
+def test_signals_meanwhile_are_not_lost(tmp_path: Path) -> None:
+    site = Site(tmp_path, import_s=0.5)
+    with site.serving(workers=2) as serving:
+        workers(serving, 2)
+        edit(serving, site, workers=1)
+        serving.signal(signal.SIGHUP)
+        serving.signal(signal.SIGHUP)
+        site.write(2)
+        wait_for(lambda: serving.output.count(") ready in ") >= 3, "a worker of the next main process")
+        site.write(3)
+        serving.signal(signal.SIGHUP)
+        wait_for(lambda: answer(serving)[0] == 3, "the last code")
+        wait_for(lambda: len(workers(serving)) == 1, "one worker")
+
+
+def test_a_stop_meanwhile_ends_everything_and_loses_nothing(tmp_path: Path) -> None:
+    site = Site(tmp_path, import_s=0.5)
+    with site.serving(workers=2, threads=4) as serving:
+        workers(serving, 2)
+        edit(serving, site, workers=1)
+        serving.signal(signal.SIGHUP)
+        clients = [serving.client() for _ in range(4)]
+        for client in clients:
+            client.get("/sleep?s=2")
+        wait_for(lambda: serving.output.count("spawned uWSGI master process") == 2, "the next main process")
+        serving.signal(signal.SIGTERM)
+        assert [client.answer().status for client in clients] == [200] * 4
+        assert serving.wait() == 0
+        for client in clients:
+            client.close()
+
+
+def test_a_router_would_not_survive_it(tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with site.serving(workers=1, keepalive=5) as serving:
+        edit(serving, site, workers=2, keepalive=5)
+        said = reload(serving, "serve: not reloaded, the old code serves on: ")
+        assert "a reload cannot change workers" in said
+        edit(serving, site, workers=1)
+        said = reload(serving, "serve: not reloaded, the old code serves on: ")
+        assert "restart the server" in said
+        site.write(2)
+        edit(serving, site, workers=1, keepalive=5)
+        reload(serving)
+        assert answer(serving)[0] == 2

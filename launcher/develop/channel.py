@@ -21,10 +21,13 @@ STALE = "stale.json"
 """From a worker that was started warm and must not be: `reason`."""
 TEMPLATE = "template.json"
 """Between the loop and the process that warm starts are forked from: what it is to import, and what it holds."""
-SERVER_LOG = "server.log"
-"""From a server that says much when it starts: its own messages, but not the application's."""
 CHANGES = "changes"
 """From the loop: a line for each changed file that is read afresh without a restart."""
+
+
+def server_log(pid: int) -> str:
+    """Name what comes from a server that says much when it starts: its own messages, but not the application's."""
+    return f"server-{pid}.log"
 
 
 class Channel:

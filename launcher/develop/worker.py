@@ -36,6 +36,8 @@ def develop(spec: Spec, channel: Channel) -> WSGIApplication:
     show_own_frames()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once, through a pipe too
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()  # a template holds it; the random module does it by itself
     before = dict(os.environ)
     gc.disable()  # there is no garbage among what stays
     target = load_target(spec)

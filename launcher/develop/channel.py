@@ -61,6 +61,14 @@ class Channel:
             return {}
         return facts
 
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Return what is another each time that something is told; None where nothing was."""
+        try:
+            found = os.stat(os.path.join(self.directory, name))
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
+
     def last_lines(self, name: str, count: int) -> str:
         """Return the end of a log."""
         try:

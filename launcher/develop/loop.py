@@ -33,8 +33,8 @@ KILL_AFTER_S = 2.0
 """What a server that was told to stop may take beyond `graceful_timeout`."""
 SLOW_S = 5.0
 """A start that takes longer is spoken of."""
-STAND_AFTER_S = 0.1
-"""When the next server is made to stand by: first somebody looks at the answer of this one."""
+SETTLE_AFTER_S = 0.1
+"""When a server that is ready is looked into, and the next one made to stand by: first somebody has his answer."""
 CHECK_AFTER_S = 1.0
 """Django's checks wait so long for another edit."""
 FIRST_PAUSE_S = 0.02
@@ -69,8 +69,10 @@ class Loop:
         self._project: Project | None = None
         self._told: set[str] = set()
         """Modules of which was said that they cannot be held."""
+        self._learnt: tuple[int, int] | None = None
+        """Which lesson was the last."""
         self._checks = 0
-        self._check_at = self._slow_at = self._stand_at = math.inf
+        self._check_at = self._slow_at = self._settle_at = math.inf
         self._crashed_at = -math.inf
         self._terminal = Terminal()
         self._pending: set[str] = set()
@@ -105,7 +107,7 @@ class Loop:
         awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
-        times = [self._check_at, self._slow_at, self._stand_at, *(each.until for each in self._leaving.values())]
+        times = [self._check_at, self._slow_at, self._settle_at, *(each.until for each in self._leaving.values())]
         if self._pending and not self._stopping:
             times.append(self._start_at)
         until = min(times)
@@ -120,7 +122,7 @@ class Loop:
                 left_out = self._stock.hear(template)
                 if left_out is not None:
                     self._tell_left_out(left_out)
-                    self._stand_soon()
+                    self._settle_soon()
         if project in ready:
             self._note(project.changes())
         now = time.monotonic()
@@ -131,9 +133,8 @@ class Loop:
             if self._server is not None and not self._ready:
                 names = f": {project.names(self._server.paths)}" if self._server.paths else ""
                 self._news.say(f"still starting after {SLOW_S:g} s{names}")
-        if now >= self._stand_at:
-            self._stand_at = math.inf
-            self._stock.stand(self._terms.order)
+        if now >= self._settle_at:
+            self._settle(project)
         if now >= self._check_at:
             self._check_at = math.inf
             if self._terms.checks is not None:
@@ -180,7 +181,7 @@ class Loop:
             _signal(pid, signal.SIGKILL if again else number)
             if number == signal.SIGINT:
                 self._leaving[pid] = leaving._replace(until=min(leaving.until, now + KILL_AFTER_S))
-        self._stand_at = math.inf
+        self._settle_at = math.inf
         self._stock.stand_down()
         self._end_checks()
 
@@ -246,7 +247,7 @@ class Loop:
     def _launch(self, order: Order, paths: tuple[str, ...], cold: str, *, page: bool) -> None:
         began, began_ns = time.monotonic(), time.time_ns()
         pid, notices, cold = self._stock.serve(order, cold)
-        self._stand_at = math.inf
+        self._settle_at = math.inf
         self._slow_at = math.inf if page else began + SLOW_S
         self._ready = False
         self._server = Running(pid, notices, began, began_ns, paths, cold, page)
@@ -268,7 +269,7 @@ class Loop:
             return
         if "READY=1" in lines and not self._ready:
             self._ready = True
-            self._stand_soon()
+            self._settle_soon()
             if not server.page:
                 self._serves(server)
 
@@ -285,10 +286,6 @@ class Loop:
             text += f": {self._project.names(server.paths)}" if server.paths and self._project else ""
             self._news.say(text)
         self._news.reload_ends("")
-        if (lesson := self._channel.hear(LEARNT)) and self._project is not None:
-            self._note(self._project.learn(lesson, server.began_ns))
-            if self._terms.warm:
-                self._stock.keep_up(lesson, self._terms.order)
         if self._terms.checks is not None:
             self._check_at = time.monotonic() + CHECK_AFTER_S
         if first and self._terms.url:
@@ -296,10 +293,23 @@ class Loop:
 
             open_browser(self._terms.url)
 
-    def _stand_soon(self) -> None:
-        """Have the next server stand by, once this one has had its first requests to itself."""
-        if self._ready and self._terms.ahead and self._terms.failure is None and not self._stopping:
-            self._stand_at = time.monotonic() + STAND_AFTER_S
+    def _settle_soon(self) -> None:
+        if self._ready and not self._stopping:
+            # What is new about it is to be watched from now on.
+            new = self._channel.stamp(LEARNT) != self._learnt
+            self._settle_at = time.monotonic() + (0 if new else SETTLE_AFTER_S)
+
+    def _settle(self, project: Project) -> None:
+        """Learn what a server that is ready consists of, and have the next one stand by."""
+        self._settle_at = math.inf
+        self._learnt = self._channel.stamp(LEARNT)
+        server, lesson = self._server, self._channel.hear(LEARNT)
+        if server is not None and not server.page and lesson:
+            self._note(project.learn(lesson, server.began_ns))
+            if self._terms.warm:
+                self._stock.keep_up(lesson, self._terms.order)
+        if self._terms.ahead and self._terms.failure is None:
+            self._stock.stand(self._terms.order)
 
     def _lose(self, server: Running, status: int) -> None:
         """A server has ended, and nobody told it to."""

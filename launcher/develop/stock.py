@@ -21,6 +21,8 @@ from .worker import WARM
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+GO, SURE = 0, 1
+"""Words to a server that stands by: that it is to load the application, and that this was right."""
 NICENESS = 5
 """Of a template that is made, while somebody looks at the first answer."""
 
@@ -39,7 +41,8 @@ class Standing(NamedTuple):
     pid: int
     order: Order
     notices: socket.socket
-    word: socket.socket
+    words: Sequence[socket.socket]
+    """For `GO` and `SURE`."""
     files: Stamps
     """Those that its command names, which it may have read."""
 
@@ -47,14 +50,17 @@ class Standing(NamedTuple):
         """Return whether it is what a server would be that is started now."""
         return order == self.order and stamps(self.files) == self.files
 
-    def go(self) -> None:
-        """Have it load the application."""
-        self.word.send(b".")
-        self.word.close()
+    def say(self, number: int) -> bool:
+        """Give it one of the words; return whether it can hear."""
+        try:
+            return bool(self.words[number].send(b"."))
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Do without it: its workers find their socket at its end."""
-        self.word.close()
+        for word in self.words:
+            word.close()
         self.notices.close()
 
 
@@ -71,8 +77,8 @@ class Template:
         self._variables = lesson["variables"]
         self._modules = _installed(lesson)
         self._facts: Mapping[str, Any] = {
-            "modules": lesson["modules"], "variables": sorted(self._variables), "left_out": {}, "careful": False,
-            "attempts": 1,
+            "modules": lesson["modules"], "afresh": lesson["afresh"], "variables": sorted(self._variables),
+            "left_out": {}, "careful": False, "attempts": 1,
         }  # fmt: skip
         channel.tell(TEMPLATE, self._facts)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -115,7 +121,7 @@ class Template:
     def fork(self, order: Order, *words: socket.socket) -> int:
         """Have the process to spare become a server, and return it; 0 where there is none any more.
 
-        Where there is a socket for the word, it stands by.
+        Where there are sockets for words, it stands by.
         """
         environ = {**order.environ, WARM: json.dumps(self._variables)}
         message = json.dumps({"argv": order.argv, "environ": environ, "cwd": order.cwd}).encode()
@@ -177,10 +183,13 @@ class Stock:
         Returns what it tells its notices to besides: NOTIFY_SOCKET is each server's own.
         """
         standing, template = self._standing, self._template
-        if not cold and standing and template and standing.fits(order) and not template.unlike(order):
-            self._standing = None
-            standing.go()
-            return standing.pid, standing.notices, ""
+        if not cold and standing and template and standing.fits(order) and standing.say(GO):
+            # Looked at while it loads the application.
+            cold = template.unlike(order)
+            if not cold and standing.say(SURE):
+                self._standing = None
+                return standing.pid, standing.notices, ""
+            self.stand_down()
         notices, order = _notified(order)
         pid, cold = self.start(order, cold)
         return pid, notices, cold
@@ -190,12 +199,13 @@ class Stock:
         if self._template is None or (self._standing and self._standing.fits(order)):
             return
         self.stand_down()
-        word, theirs = socket.socketpair()
+        pairs = [socket.socketpair() for _ in (GO, SURE)]
         notices, notified = _notified(order)
         files = stamps(path for each in order.argv if os.path.isfile(path := each.rpartition("=")[2]))
-        if pid := self._template.fork(notified, theirs):
-            self._standing = Standing(pid, order, notices, word, files)
-        theirs.close()
+        if pid := self._template.fork(notified, *(theirs for _, theirs in pairs)):
+            self._standing = Standing(pid, order, notices, [ours for ours, _ in pairs], files)
+        for _, theirs in pairs:
+            theirs.close()
 
     def stand_down(self) -> None:
         """End the server that stands by."""

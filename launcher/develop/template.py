@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     channel = Channel(os.environ[VARIABLE])
     facts = channel.hear(TEMPLATE)
     hold(channel, facts, argv)
-    worker.known = frozenset(name for name, _ in facts["modules"])
+    worker.known = worker.Known(frozenset(name for name, _ in facts["modules"]), facts["afresh"])
     begin(serve_forks(socket.socket(fileno=descriptor)))
 
 
@@ -101,7 +101,7 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
         os._exit(0)  # the loop has gone, or wants no more
     try:
         channel.send(str(os.getpid()).encode())
-        message, words, _, _ = socket.recv_fds(channel, 1 << 20, 1)
+        message, words, _, _ = socket.recv_fds(channel, 1 << 20, 2)
     except OSError:
         message, words = b"", []  # the loop does without this template
     channel.close()
@@ -114,8 +114,7 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
     os.close(telling)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     order: dict[str, Any] = json.loads(message)
-    for word in words:
-        standing.stand_by(socket.socket(fileno=word), order["cwd"])
+    standing.stand_by([socket.socket(fileno=word) for word in words], order["cwd"])
     return order
 
 

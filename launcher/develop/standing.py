@@ -34,7 +34,8 @@ def stand_by(words: Iterable[socket.socket], directory: str) -> None:
 def wait() -> None:
     """Wait until the application is to be loaded, if that is to be waited for; the process may end here."""
     for word in _words[:1]:
-        copy_pages()
+        if waits():
+            copy_pages()
         _hear(word)
         with contextlib.suppress(OSError):
             os.chdir(_directory)  # another directory may have taken its name

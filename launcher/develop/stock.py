@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..installed import is_installed
-from .channel import TEMPLATE, Channel
+from .channel import TEMPLATE, Channel, server_log
 from .template import Stamps, stamps
 from .worker import WARM
 
@@ -218,6 +218,7 @@ class Stock:
         if self._standing is not None and self._standing.pid == pid:
             self._standing.close()
             self._standing = None
+            self._channel.forget(server_log(pid))
 
     def start(self, order: Order, cold: str) -> tuple[int, str]:
         """Start a server, warm unless there is a reason to start it `cold`.

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import pyuwsgi
 import uwsgi
 
+from ..application import DEVELOP
 from .reload import Reload
 from .uwsgi_table import Table, table
 
@@ -51,8 +52,9 @@ PULSE = 254
 def register() -> None:
     """Tell the master whom the signals are for, before it forks the first worker."""
     uwsgi.register_signal(LOOK, "active-workers", _look)
-    uwsgi.register_signal(PULSE, "worker", _pulse)
-    uwsgi.add_timer(PULSE, 1)
+    if DEVELOP not in os.environ:  # nobody counts there; and a worker that stands by would find them all
+        uwsgi.register_signal(PULSE, "worker", _pulse)
+        uwsgi.add_timer(PULSE, 1)
 
 
 def _pulse(number: int) -> None:

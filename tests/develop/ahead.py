@@ -52,14 +52,14 @@ class Ahead(Site):
         """Return the processes of the server that stands by, its main one first; none while there is none."""
         parents = {pid: parent_of(pid) for pid in self.tree()}
         found: list[int] = []
-        for pid, parent in parents.items():
+        for pid in (pid for pid, parent in parents.items() if parent == self.pid):
             children = [other for other, above in parents.items() if above == pid]
-            if parent == self.pid and children and all(map(waits, children)):
+            if all(map(waits, children or [pid])):
                 found += [pid, *children]
         return tuple(found)
 
     def stands_by(self, workers: int = 1) -> tuple[int, ...]:
-        """Wait until a server does, with so many workers."""
+        """Wait until a server does, with so many processes that its main one has made."""
 
         def found() -> tuple[int, ...]:
             standing = self.standing()

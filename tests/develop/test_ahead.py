@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from launcher.commands.develop import stands_by
 from launcher.testing.serving import wait_for
 from tests.develop.ahead import Ahead, kill, parent_of
+from tests.machine import DJANGO, SERVERS, compile_in, write_tree
 
 pytestmark = pytest.mark.live
-
-SERVERS = ("wsgiref",)
 
 
 def lives(pid: int) -> bool:
@@ -104,7 +104,7 @@ def test_what_it_leaves_unsaid_spoils_no_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 def test_several_workers_and_those_that_take_their_places(server: str, tmp_path: Path) -> None:
     with Ahead(tmp_path, server, workers=2) as site:
-        _, *workers = site.stands_by(workers=2)
+        _, *workers = site.stands_by(workers=1 if server == "gunicorn" else 2)  # there the first comes alone
         site.release(1)
         site.shows("1")
         wait_for(lambda: site.facts()["pid"] in workers, "one of them")
@@ -118,7 +118,7 @@ def test_several_workers_and_those_that_take_their_places(server: str, tmp_path:
 def test_with_preload(server: str, tmp_path: Path) -> None:
     with Ahead(tmp_path, server, preload=True) as site:
         for version in range(1, 4):
-            main, _ = site.stands_by()
+            main, *_ = site.stands_by(workers=0 if server in ("gunicorn", "uwsgi") else 1)  # there the main one loads
             site.release(version)
             site.shows(str(version))
             assert site.facts()["parent"] == main
@@ -148,6 +148,29 @@ def test_it_hears_of_another_environment_and_directory(server: str, tmp_path: Pa
         site.release(1)
         site.shows("1")
         assert site.facts()["environ"]["COLOUR"] == "blue"
+
+
+@pytest.mark.parametrize(
+    ("words", "stands"),
+    [
+        (("--server", "wsgiref"), True),
+        (("--server", "wsgiref", "--no-warm-start"), False),
+        (("--server", "wsgiref", "--log-level", "info"), True),
+        (("--server", "wsgiref", "--log-file", "serve.log"), False),
+        (("--server", "wsgiref", "--pid-file", "serve.pid"), False),
+        (("--server", "gunicorn"), True),
+        (("--server", "gunicorn", "--log-level", "info"), False),
+        (("--server", "gunicorn", "--worker-timeout", "30"), False),
+        (("--server", "gunicorn", "--reuse-port"), False),
+        (("--server", "uwsgi"), True),
+        (("--server", "uwsgi", "--keepalive", "5"), False),
+        (("--server", "uwsgi", "--max-worker-age", "60"), False),
+        (("--server", "waitress"), True),
+    ],
+)
+def test_who_stands_by(words: tuple[str, ...], stands: bool, tmp_path: Path) -> None:
+    write_tree(tmp_path, DJANGO)
+    assert stands_by(compile_in(tmp_path, *words)) is stands
 
 
 def test_a_log_has_the_lines_of_a_start_once_and_in_their_order(tmp_path: Path) -> None:

@@ -76,5 +76,9 @@ def copy_pages() -> None:
 
 
 def _hear(word: socket.socket) -> None:
-    if not word.recv(1, socket.MSG_PEEK):
+    try:
+        said = word.recv(1, socket.MSG_PEEK)
+    except KeyboardInterrupt:  # typed to everybody
+        said = b""
+    if not said:
         os._exit(0)

@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import ssl
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from tests.develop.ahead import Ahead, kill, parent_of
 from tests.machine import DJANGO, SERVERS, compile_in, write_tree
 
 pytestmark = pytest.mark.live
+
+MAIN_ONE_LOADS = ("gunicorn", "uwsgi")
+"""With preload; on the others a process of its own does."""
 
 
 def lives(pid: int) -> bool:
@@ -118,7 +123,7 @@ def test_several_workers_and_those_that_take_their_places(server: str, tmp_path:
 def test_with_preload(server: str, tmp_path: Path) -> None:
     with Ahead(tmp_path, server, preload=True) as site:
         for version in range(1, 4):
-            main, *_ = site.stands_by(workers=0 if server in ("gunicorn", "uwsgi") else 1)  # there the main one loads
+            main, *_ = site.stands_by(workers=0 if server in MAIN_ONE_LOADS else 1)
             site.release(version)
             site.shows(str(version))
             assert site.facts()["parent"] == main
@@ -136,6 +141,28 @@ def test_nothing_is_left_of_it(server: str, number: int, tmp_path: Path) -> None
         assert site.output == said
 
 
+@pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
+@pytest.mark.parametrize("server", SERVERS)
+def test_ctrl_c_goes_to_everybody(server: str, preload: bool, tmp_path: Path) -> None:
+    with Ahead(tmp_path, server, preload=preload) as site:
+        site.stands_by(workers=0 if preload and server in MAIN_ONE_LOADS else 1)
+        said = site.output
+        os.killpg(site.pid, signal.SIGINT)
+        assert site.wait() == 0
+        wait_for(lambda: not site.tree(), "its processes to end")
+        assert site.output == said
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_nothing_of_the_project_is_loaded_before_it_is_saved(server: str, tmp_path: Path) -> None:
+    with Ahead(tmp_path, server, files={"shop/basket.py": "print('loaded', flush=True)\nVERSION = 0\n"}) as site:
+        for version in range(1, 4):
+            site.stands_by()
+            assert site.output.count("loaded\n") == version
+            site.save(f"print('loaded', flush=True)\nVERSION = {version}\n")
+            site.shows(str(version))
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_it_hears_of_another_environment_and_directory(server: str, tmp_path: Path) -> None:
     with Ahead(tmp_path, server, env={"COLOUR": "red"}) as site:
@@ -148,6 +175,28 @@ def test_it_hears_of_another_environment_and_directory(server: str, tmp_path: Pa
         site.release(1)
         site.shows("1")
         assert site.facts()["environ"]["COLOUR"] == "blue"
+
+
+@pytest.mark.parametrize("server", ["gunicorn", "wsgiref"])
+def test_a_certificate_that_is_renewed_meanwhile(server: str, tmp_path: Path) -> None:
+    certify(tmp_path)
+    site = Ahead(tmp_path, server, tls_cert="own.pem", tls_key="own.key")
+    site.tls = ssl._create_unverified_context()
+    with site:
+        site.stands_by()
+        certify(tmp_path)
+        site.release(1)
+        site.shows("1")
+        host, _, port = site.address.rpartition(":")
+        assert ssl.get_server_certificate((host, int(port))) == (tmp_path / "own.pem").read_text()
+
+
+def certify(directory: Path) -> None:
+    """Make a certificate with its key."""
+    words = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=test"
+    subprocess.run(
+        [*words.split(), "-keyout", "own.key", "-out", "own.pem"], cwd=directory, check=True, capture_output=True
+    )
 
 
 @pytest.mark.parametrize(

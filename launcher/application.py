@@ -115,6 +115,10 @@ def load(environ: MutableMapping[str, str]) -> WSGIApplication:
 
     Reads `VARIABLE`, sets the umask, sys.path and DJANGO_SETTINGS_MODULE. Raises ApplicationError.
     """
+    if DEVELOP in environ:
+        from .develop.standing import wait
+
+        wait()
     refresh(environ)
     spec = read_spec(environ)
     prepare(spec, environ)

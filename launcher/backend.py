@@ -74,6 +74,9 @@ class Backend(Record):
     notifies: str = "main"
     """Who says READY=1 to systemd, once a worker serves: `main` is the main process, `all` any of its processes.
     Empty where nobody does."""
+    stands_by: Callable[[Options], bool] = lambda options: False
+    """Whether nobody notices it before a worker loads the application: it accepts no connection, says and counts
+    nothing. In development it is started ahead of its time then."""
     production: bool = True
     """Whether it may serve the public: `server = "auto"` takes no other in production."""
 

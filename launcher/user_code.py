@@ -181,9 +181,13 @@ def sudden_end(status: int) -> ApplicationError:
 def tell(error: ApplicationError) -> None:
     """Tell the development loop; without one, write the report to stderr in one piece, for workers' not to mix."""
     from .develop.channel import FAILURE, Channel
+    from .develop.standing import be_sure, waits
 
     channel = Channel.of(os.environ)
     if channel is not None:
+        if waits():
+            return
+        be_sure()
         try:
             channel.tell(FAILURE, {"message": error.message, "trace": error.trace, "files": files(error)})
         except OSError:

@@ -211,6 +211,9 @@ BACKEND = Backend(
     ending=("--module", "launcher.runners.uwsgi_worker:application"),
     shut_out=("UWSGI_*",),
     hook_variable="LAUNCHER_UWSGI",
+    # Its router accepts before there is a worker, a worker's age counts from its fork, and a thread of ours that drives
+    # the stop needs descriptors that may be taken then.
+    stands_by=lambda options: not (_routed(options) or options.drain_delay or options.max_worker_age),
     descriptor=_descriptor,
     believes_anyone=True,
     gives_lengths=False,

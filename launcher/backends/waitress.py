@@ -25,6 +25,7 @@ BACKEND = Backend(
     program=("-m", "launcher.runners.waitress"),
     always=_always,
     native=native_setting,
+    stands_by=lambda options: True,
     reserved={
         "host": "Use bind.",
         "port": "Use bind.",

@@ -15,6 +15,7 @@ BACKEND = Backend(
     minimum=(3, 11),
     program=("-m", "launcher.runners.wsgiref"),
     native=_no_native,
+    stands_by=lambda options: True,
     production=False,
     rules={
         **RUNNER_RULES,

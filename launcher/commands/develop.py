@@ -100,10 +100,18 @@ def terms_of(
             (os.path.join(request.cwd, origin.source),) if origin.layer == Layer.PROJECT else (),
         ),
         warm=bool(options.warm_start),
+        ahead=stands_by(plan),
         checks=_checks(order, channel) if options.checks and plan.settings_module else None,
         graceful_s=options.graceful_timeout or 0.0,
         url=f"http{'s' if options.tls_cert else ''}://{url}" if url else "",
     )
+
+
+def stands_by(plan: LaunchPlan) -> bool:
+    """Return whether a server may be started ahead: what is read or written then must not matter to anybody yet."""
+    options = plan.options
+    shared = options.pid_file or options.reuse_port or options.log_file not in (None, "-")
+    return bool(options.warm_start) and plan.backend.stands_by(options) and not (shared or plan.native)
 
 
 def _page(plan: LaunchPlan, count: int) -> tuple[str, ...]:

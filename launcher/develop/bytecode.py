@@ -6,7 +6,6 @@ Python takes a cached file for good if source and cache agree in whole seconds a
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 import time
@@ -74,4 +73,3 @@ def distrust(directories: Iterable[str]) -> None:
     sys.path_hooks.insert(0, hook)
     for path in [path for path in sys.path_importer_cache if ours(path)]:
         del sys.path_importer_cache[path]
-    importlib.invalidate_caches()

@@ -21,10 +21,13 @@ STALE = "stale.json"
 """From a worker that was started warm and must not be: `reason`."""
 TEMPLATE = "template.json"
 """Between the loop and the process that warm starts are forked from: what it is to import, and what it holds."""
-SERVER_LOG = "server.log"
-"""From a server that says much when it starts: its own messages, but not the application's."""
 CHANGES = "changes"
 """From the loop: a line for each changed file that is read afresh without a restart."""
+
+
+def server_log(pid: int) -> str:
+    """Name what comes from a server that says much when it starts: its own messages, but not the application's."""
+    return f"server-{pid}.log"
 
 
 class Channel:
@@ -57,6 +60,14 @@ class Channel:
         except (OSError, ValueError):
             return {}
         return facts
+
+    def stamp(self, name: str) -> tuple[int, int] | None:
+        """Return what is another each time that something is told; None where nothing was."""
+        try:
+            found = os.stat(os.path.join(self.directory, name))
+        except FileNotFoundError:
+            return None
+        return found.st_ino, found.st_mtime_ns
 
     def last_lines(self, name: str, count: int) -> str:
         """Return the end of a log."""

@@ -9,14 +9,13 @@ import math
 import os
 import select
 import signal
-import socket
 import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LaunchError
 from ..supervise.crew import how_it_ended
 from ..supervise.template import become_subreaper
-from .channel import FAILURE, LEARNT, SERVER_LOG, STALE, Channel
+from .channel import FAILURE, LEARNT, STALE, Channel, server_log
 from .failures import failure
 from .project import Project
 from .stock import Stock
@@ -34,6 +33,8 @@ KILL_AFTER_S = 2.0
 """What a server that was told to stop may take beyond `graceful_timeout`."""
 SLOW_S = 5.0
 """A start that takes longer is spoken of."""
+SETTLE_AFTER_S = 0.1
+"""When a server that is ready is looked into, and the next one made to stand by: first somebody has his answer."""
 CHECK_AFTER_S = 1.0
 """Django's checks wait so long for another edit."""
 FIRST_PAUSE_S = 0.02
@@ -68,8 +69,10 @@ class Loop:
         self._project: Project | None = None
         self._told: set[str] = set()
         """Modules of which was said that they cannot be held."""
+        self._learnt: tuple[int, int] | None = None
+        """Which lesson was the last."""
         self._checks = 0
-        self._check_at = self._slow_at = math.inf
+        self._check_at = self._slow_at = self._settle_at = math.inf
         self._crashed_at = -math.inf
         self._terminal = Terminal()
         self._pending: set[str] = set()
@@ -104,7 +107,7 @@ class Loop:
         awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
-        times = [self._check_at, self._slow_at, *(each.until for each in self._leaving.values())]
+        times = [self._check_at, self._slow_at, self._settle_at, *(each.until for each in self._leaving.values())]
         if self._pending and not self._stopping:
             times.append(self._start_at)
         until = min(times)
@@ -116,7 +119,10 @@ class Loop:
             self._hear(self._server)
         for template in self._stock.templates:
             if template in ready:
-                self._tell_left_out(self._stock.hear(template))
+                left_out = self._stock.hear(template)
+                if left_out is not None:
+                    self._tell_left_out(left_out)
+                    self._settle_soon()
         if project in ready:
             self._note(project.changes())
         now = time.monotonic()
@@ -127,6 +133,8 @@ class Loop:
             if self._server is not None and not self._ready:
                 names = f": {project.names(self._server.paths)}" if self._server.paths else ""
                 self._news.say(f"still starting after {SLOW_S:g} s{names}")
+        if now >= self._settle_at:
+            self._settle(project)
         if now >= self._check_at:
             self._check_at = math.inf
             if self._terms.checks is not None:
@@ -158,6 +166,7 @@ class Loop:
             if pid in self._leaving:
                 self._leaving.pop(pid).notices.close()
                 self._terminal.restore()
+            self._stock.bury(pid)
             if pid == self._checks:
                 self._checks = 0
             if self._server is not None and pid == self._server.pid:
@@ -172,6 +181,8 @@ class Loop:
             _signal(pid, signal.SIGKILL if again else number)
             if number == signal.SIGINT:
                 self._leaving[pid] = leaving._replace(until=min(leaving.until, now + KILL_AFTER_S))
+        self._settle_at = math.inf
+        self._stock.stand_down()
         self._end_checks()
 
     def _end_checks(self) -> None:
@@ -232,15 +243,11 @@ class Loop:
             self._dismiss(self._server, signal.SIGTERM)
         self._end_checks()
         self._channel.forget(FAILURE)
-        self._channel.forget(SERVER_LOG)
 
     def _launch(self, order: Order, paths: tuple[str, ...], cold: str, *, page: bool) -> None:
-        name = f"@serve-develop-{os.getpid()}-{os.urandom(8).hex()}"
-        notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        notices.bind("\0" + name[1:])
-        notices.setblocking(False)
         began, began_ns = time.monotonic(), time.time_ns()
-        pid, cold = self._stock.start(order._replace(environ={**order.environ, "NOTIFY_SOCKET": name}), cold)
+        pid, notices, cold = self._stock.serve(order, cold)
+        self._settle_at = math.inf
         self._slow_at = math.inf if page else began + SLOW_S
         self._ready = False
         self._server = Running(pid, notices, began, began_ns, paths, cold, page)
@@ -249,6 +256,7 @@ class Loop:
     def _dismiss(self, server: Running, number: int) -> None:
         """Tell a server to stop; the next one need not wait for it."""
         self._server = None
+        self._channel.forget(server_log(server.pid))
         _signal(server.pid, number)
         grace = 0.0 if number == signal.SIGINT else self._terms.graceful_s
         self._leaving[server.pid] = Leaving(server.notices, time.monotonic() + grace + KILL_AFTER_S)
@@ -261,6 +269,7 @@ class Loop:
             return
         if "READY=1" in lines and not self._ready:
             self._ready = True
+            self._settle_soon()
             if not server.page:
                 self._serves(server)
 
@@ -277,10 +286,6 @@ class Loop:
             text += f": {self._project.names(server.paths)}" if server.paths and self._project else ""
             self._news.say(text)
         self._news.reload_ends("")
-        if (lesson := self._channel.hear(LEARNT)) and self._project is not None:
-            self._note(self._project.learn(lesson, server.began_ns))
-            if self._terms.warm:
-                self._stock.keep_up(lesson, self._terms.order)
         if self._terms.checks is not None:
             self._check_at = time.monotonic() + CHECK_AFTER_S
         if first and self._terms.url:
@@ -288,12 +293,33 @@ class Loop:
 
             open_browser(self._terms.url)
 
+    def _settle_soon(self) -> None:
+        if self._ready and not self._stopping:
+            # What is new about it is to be watched from now on.
+            new = self._channel.stamp(LEARNT) != self._learnt
+            self._settle_at = time.monotonic() + (0 if new else SETTLE_AFTER_S)
+
+    def _settle(self, project: Project) -> None:
+        """Learn what a server that is ready consists of, and have the next one stand by."""
+        self._settle_at = math.inf
+        self._learnt = self._channel.stamp(LEARNT)
+        server, lesson = self._server, self._channel.hear(LEARNT)
+        if server is not None and not server.page and lesson:
+            self._note(project.learn(lesson, server.began_ns))
+            if self._terms.warm:
+                self._stock.keep_up(lesson, self._terms.order)
+        if self._terms.ahead and self._terms.failure is None:
+            self._stock.stand(self._terms.order)
+
     def _lose(self, server: Running, status: int) -> None:
         """A server has ended, and nobody told it to."""
         was_ready = self._ready
         self._terminal.restore()
         self._server = None
         server.notices.close()
+        log = server_log(server.pid)
+        said = self._channel.last_lines(log, LAST_LINES)
+        self._channel.forget(log)
         if self._stopping:
             return
         if stale := self._channel.hear(STALE):
@@ -317,7 +343,7 @@ class Loop:
             return
         if not facts:
             when = ", soon after it was ready" if was_ready else " before it was ready"
-            facts = failure(f"{how}{when}.", self._channel.last_lines(SERVER_LOG, LAST_LINES))
+            facts = failure(f"{how}{when}.", said)
         self._since = self._since or server.began
         self._fail(facts, server.began_ns)
 

@@ -1,4 +1,7 @@
-"""Servers to start: cold, in a new interpreter; warm, forked from a template that is kept in stock."""
+"""Servers to start: cold, in a new interpreter; warm, forked from a template that is kept in stock.
+
+One is started ahead, and stands by (launcher.develop.standing).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,15 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..installed import is_installed
-from .channel import TEMPLATE, Channel
-from .template import stamps
+from .channel import TEMPLATE, Channel, server_log
+from .template import Stamps, stamps
 from .worker import WARM
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+GO, SURE = 0, 1
+"""Words to a server that stands by: that it is to load the application, and that this was right."""
 NICENESS = 5
 """Of a template that is made, while somebody looks at the first answer."""
 
@@ -30,21 +35,50 @@ class Order(NamedTuple):
     cwd: str
 
 
+class Standing(NamedTuple):
+    """A server that stands by."""
+
+    pid: int
+    order: Order
+    notices: socket.socket
+    words: Sequence[socket.socket]
+    """For `GO` and `SURE`."""
+    files: Stamps
+    """Those that its command names, which it may have read."""
+
+    def fits(self, order: Order) -> bool:
+        """Return whether it is what a server would be that is started now."""
+        return order == self.order and stamps(self.files) == self.files
+
+    def say(self, number: int) -> bool:
+        """Give it one of the words; return whether it can hear."""
+        try:
+            return bool(self.words[number].send(b"."))
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """Do without it: its workers find their socket at its end."""
+        for word in self.words:
+            word.close()
+        self.notices.close()
+
+
 class Template:
     """The process, as the loop sees it."""
 
     def __init__(self, channel: Channel, order: Order, descriptors: Sequence[int], lesson: Mapping[str, Any]) -> None:
         """Begin to make it, by what a worker has told of its modules."""
         self.ready = self.gone = False
-        self._standing = 0
+        self._spare = 0
         """The process that the next server becomes."""
         self._channel = channel
         self._environ = _lasting(order)
         self._variables = lesson["variables"]
         self._modules = _installed(lesson)
         self._facts: Mapping[str, Any] = {
-            "modules": lesson["modules"], "variables": sorted(self._variables), "left_out": {}, "careful": False,
-            "attempts": 1,
+            "modules": lesson["modules"], "afresh": lesson["afresh"], "variables": sorted(self._variables),
+            "left_out": {}, "careful": False, "attempts": 1,
         }  # fmt: skip
         channel.tell(TEMPLATE, self._facts)
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -64,7 +98,7 @@ class Template:
         return found
 
     def hear(self) -> None:
-        """Learn that a process stands by, or that the template has gone."""
+        """Learn that there is a process to spare, or that the template has gone."""
         try:
             message = self._socket.recv(64)
         except OSError:
@@ -73,10 +107,10 @@ class Template:
         if not self.ready:
             self._facts = self._channel.hear(TEMPLATE)
         if message:
-            self._standing = int(message)
+            self._spare = int(message)
         if message and not self.ready:
             self.ready = True
-            os.setpriority(os.PRIO_PROCESS, self._standing, 0)
+            os.setpriority(os.PRIO_PROCESS, self._spare, 0)
             os.setpriority(os.PRIO_PROCESS, self.pid, 0)
 
     @property
@@ -84,15 +118,18 @@ class Template:
         """Whether it has found out that it cannot be made."""
         return self.gone and not self.ready and "stamps" in self._facts
 
-    def fork(self, order: Order) -> int:
-        """Have the process that stands by become a server, and return it; 0 where there is none any more."""
+    def fork(self, order: Order, *words: socket.socket) -> int:
+        """Have the process to spare become a server, and return it; 0 where there is none any more.
+
+        Where there are sockets for words, it stands by.
+        """
         environ = {**order.environ, WARM: json.dumps(self._variables)}
-        words = json.dumps({"argv": order.argv, "environ": environ, "cwd": order.cwd}).encode()
-        while not (self._standing or self.gone):
+        message = json.dumps({"argv": order.argv, "environ": environ, "cwd": order.cwd}).encode()
+        while not (self._spare or self.gone):
             self.hear()
-        pid, self._standing = self._standing, 0
+        pid, self._spare = self._spare, 0
         try:
-            self._socket.send(words)
+            socket.send_fds(self._socket, [message], [word.fileno() for word in words])
         except OSError:
             self.gone = True
         return 0 if self.gone else pid
@@ -128,6 +165,7 @@ class Stock:
         self._descriptors = descriptors
         self._template: Template | None = None
         self._next: Template | None = None
+        self._standing: Standing | None = None
         self._hopeless: Template | None = None
         """The last one that was made, where it gave up: another would too, unless it is for something else."""
 
@@ -139,10 +177,53 @@ class Stock:
     def ready(self) -> bool:
         return self._template is not None
 
-    def start(self, order: Order, cold: str) -> tuple[int, str]:
-        """Start a server, warm unless there is a reason to start it `cold`; return its process, and why it is not warm.
+    def serve(self, order: Order, cold: str) -> tuple[int, socket.socket, str]:
+        """Start a server as `start` does, by a word to the one that stands by if it will do.
 
-        NOTIFY_SOCKET is each server's own; templates are made without one.
+        Returns what it tells its notices to besides: NOTIFY_SOCKET is each server's own.
+        """
+        standing, template = self._standing, self._template
+        if not cold and standing and template and standing.fits(order) and standing.say(GO):
+            # Looked at while it loads the application.
+            cold = template.unlike(order)
+            if not cold and standing.say(SURE):
+                self._standing = None
+                return standing.pid, standing.notices, ""
+            self.stand_down()
+        notices, order = _notified(order)
+        pid, cold = self.start(order, cold)
+        return pid, notices, cold
+
+    def stand(self, order: Order) -> None:
+        """Have a server stand by for this order, if there is a template to fork it from."""
+        if self._template is None or (self._standing and self._standing.fits(order)):
+            return
+        self.stand_down()
+        pairs = [socket.socketpair() for _ in (GO, SURE)]
+        notices, notified = _notified(order)
+        files = stamps(path for each in order.argv if os.path.isfile(path := each.rpartition("=")[2]))
+        if pid := self._template.fork(notified, *(theirs for _, theirs in pairs)):
+            self._standing = Standing(pid, order, notices, [ours for ours, _ in pairs], files)
+        for _, theirs in pairs:
+            theirs.close()
+
+    def stand_down(self) -> None:
+        """End the server that stands by."""
+        if self._standing is not None:
+            os.kill(self._standing.pid, signal.SIGKILL)
+            self.bury(self._standing.pid)
+
+    def bury(self, pid: int) -> None:
+        """Note that a process has ended: the next server may have to do without one that stood by."""
+        if self._standing is not None and self._standing.pid == pid:
+            self._standing.close()
+            self._standing = None
+            self._channel.forget(server_log(pid))
+
+    def start(self, order: Order, cold: str) -> tuple[int, str]:
+        """Start a server, warm unless there is a reason to start it `cold`.
+
+        Returns its process, and why it is not warm.
         """
         if not cold and self._template is None:
             cold = f"what it needs {'cannot be' if self._hopeless else 'is still being'} imported ahead"
@@ -158,7 +239,8 @@ class Stock:
         return start_cold(order, self._descriptors), cold
 
     def discard(self) -> None:
-        """Do without the template that there is."""
+        """Do without the template that there is, and without what was forked from it ahead."""
+        self.stand_down()
         if self._template is not None:
             self._template.close()
             self._template = None
@@ -171,8 +253,8 @@ class Stock:
                 self._next.close()
             self._next = Template(self._channel, order, self._descriptors, lesson)
 
-    def hear(self, template: Template) -> Mapping[str, str]:
-        """Learn of a template; return what one leaves out that has just become ready."""
+    def hear(self, template: Template) -> Mapping[str, str] | None:
+        """Learn of a template; return what it leaves out, if it has just become ready."""
         template.hear()
         if template.gone:
             template.close()
@@ -180,14 +262,16 @@ class Stock:
                 self._next = None
                 self._hopeless = template if template.gave_up else None
             else:
+                self.stand_down()
                 self._template = None
         elif template is self._next:
             self.discard()
             self._template, self._next, self._hopeless = template, None, None
             return template.left_out
-        return {}
+        return None
 
     def close(self) -> None:
+        self.stand_down()
         for template in self.templates:
             template.close()
 
@@ -199,6 +283,15 @@ def _installed(lesson: Mapping[str, Any]) -> set[str]:
 def _lasting(order: Order) -> dict[str, str]:
     """Return the environment, but for what is another for each server."""
     return {name: value for name, value in order.environ.items() if name != "NOTIFY_SOCKET"}
+
+
+def _notified(order: Order) -> tuple[socket.socket, Order]:
+    """Return a socket for what a server tells, and the order that names it."""
+    name = f"serve-develop-{os.getpid()}-{os.urandom(8).hex()}"
+    notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notices.bind(f"\0{name}")
+    notices.setblocking(False)
+    return notices, order._replace(environ={**order.environ, "NOTIFY_SOCKET": f"@{name}"})
 
 
 def start_cold(order: Order, descriptors: Sequence[int]) -> int:

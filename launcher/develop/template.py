@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..application import prepend_path, read_spec
 from ..installed import is_installed
-from . import preload, worker
+from . import preload, standing, worker
 from .channel import TEMPLATE, VARIABLE, Channel
 from .child import become
 
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     channel = Channel(os.environ[VARIABLE])
     facts = channel.hear(TEMPLATE)
     hold(channel, facts, argv)
-    worker.known = frozenset(name for name, _ in facts["modules"])
+    worker.known = worker.Known(frozenset(name for name, _ in facts["modules"]), facts["afresh"])
     begin(serve_forks(socket.socket(fileno=descriptor)))
 
 
@@ -77,7 +77,7 @@ def hold(channel: Channel, facts: dict[str, Any], argv: Sequence[str]) -> None:
 
 
 def serve_forks(channel: socket.socket) -> dict[str, Any]:
-    """Keep a process standing by for the next order; returns in that process, with the order.
+    """Keep a process to spare for the next order; returns in that process, with the order.
 
     It becomes a child of the loop, which is a subreaper, and so outlives its template.
     """
@@ -101,9 +101,9 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
         os._exit(0)  # the loop has gone, or wants no more
     try:
         channel.send(str(os.getpid()).encode())
-        message = channel.recv(1 << 20)
+        message, words, _, _ = socket.recv_fds(channel, 1 << 20, 2)
     except OSError:
-        message = b""  # the loop does without this template
+        message, words = b"", []  # the loop does without this template
     channel.close()
     if not message:
         os._exit(0)
@@ -114,6 +114,7 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
     os.close(telling)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     order: dict[str, Any] = json.loads(message)
+    standing.stand_by([socket.socket(fileno=word) for word in words], order["cwd"])
     return order
 
 
@@ -123,8 +124,6 @@ def begin(order: dict[str, Any]) -> None:
     os.environ.update(order["environ"])
     os.chdir(order["cwd"])
     importlib.invalidate_caches()
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()  # the random module does it by itself
     become(order["argv"])
 
 

@@ -22,6 +22,8 @@ class Terms(NamedTuple):
     """Why there is nothing to serve: settings that cannot be read. Any change may mend them."""
     interest: Interest
     warm: bool
+    ahead: bool
+    """Whether a server may stand by: it is not to be noticed before it loads the application."""
     checks: Order | None
     graceful_s: float
     url: str

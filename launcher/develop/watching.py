@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-STEP_MS = 5
+STEP_MS = 2
 IDLE_STEP_MS = 25
 """watchfiles 1.x looks every so many milliseconds for what the kernel has reported, and once more whether that was
-all. Looking often costs a percent of a processor: only while somebody edits."""
+all. Looking often costs two percent of a processor: only while somebody edits."""
 IDLE_AFTER_MS = 20_000
 LONGEST_MS = 200
 """What a burst may take until something is done about it."""

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import gc
 import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..application import ApplicationError, Step, load_target, run, wrap
 from ..installed import is_installed
 from .bytecode import distrust
 from .channel import LEARNT, STALE, Changes, Channel
 from .files import READ_AFRESH
+from .standing import be_sure
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from ..application import Spec
@@ -36,8 +36,9 @@ def develop(spec: Spec, channel: Channel) -> WSGIApplication:
     show_own_frames()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once, through a pipe too
+    if "numpy.random" in sys.modules:
+        sys.modules["numpy.random"].seed()  # a template holds it; the random module does it by itself
     before = dict(os.environ)
-    gc.disable()  # there is no garbage among what stays
     target = load_target(spec)
     django = "django.conf" in sys.modules
     if django and not spec.production:
@@ -46,7 +47,7 @@ def develop(spec: Spec, channel: Channel) -> WSGIApplication:
         # Django would import views with the first request, and show the visitor what is wrong with them.
         run(Step("the URLs cannot be imported", "", spec), guard.import_urls)
     app = wrap(target, spec)
-    gc.enable()
+    be_sure()
     variables = changed_variables(before, os.environ)
     if WARM in before and json.loads(before[WARM]) != variables:
         channel.tell(STALE, {"reason": "the project changes other variables than before"})
@@ -62,8 +63,15 @@ def changed_variables(before: Mapping[str, str], after: Mapping[str, str]) -> di
     return {name: after.get(name) for name in sorted(names) if before.get(name) != after.get(name)}
 
 
-known: frozenset[str] = frozenset()
-"""The modules that the loop knows of: a template sets it, for all that are forked from it."""
+class Known(NamedTuple):
+    """What the loop knows: names of modules, and directories whose files are read afresh."""
+
+    modules: frozenset[str] = frozenset()
+    afresh: Sequence[str] = ()
+
+
+known = Known()
+"""A template sets it, for all that are forked from it."""
 
 
 class Lesson:
@@ -73,7 +81,7 @@ class Lesson:
         self._spec = spec
         self._channel = channel
         self._variables = variables
-        self._known = known
+        self._known = known.modules if directories() == list(known.afresh) else frozenset()
 
     def tell(self) -> None:
         """Tell of the modules that there are, if there are others than last time."""
@@ -93,22 +101,24 @@ class Lesson:
             {
                 "modules": modules,
                 "variables": self._variables,
-                "afresh": sorted(afresh()) if "django.conf" in sys.modules else [],
+                "afresh": directories(),
                 "settings": [self._spec.settings] if self._spec.settings else [],
             },
         )
 
 
-def afresh() -> set[str]:
+def directories() -> list[str]:
     """Return the directories of the project whose files Django reads again without a restart.
 
     What the settings name may be made later; for what applications have Django looks once.
     """
+    if "django.conf" not in sys.modules:
+        return []
     from django.apps import apps
     from django.conf import settings
 
     if not (settings.configured and apps.ready):
-        return set()
+        return []
     found: list[Any] = [*settings.LOCALE_PATHS]
     for entry in settings.TEMPLATES:
         found += entry.get("DIRS", ())
@@ -116,7 +126,7 @@ def afresh() -> set[str]:
         found.append(entry[1] if isinstance(entry, (tuple, list)) else entry)
     for config in apps.get_app_configs():
         found += filter(os.path.isdir, (os.path.join(config.path, name) for name in READ_AFRESH))
-    return {path for path in map(os.path.abspath, found) if not is_installed(path)}
+    return sorted({path for path in map(os.path.abspath, found) if not is_installed(path)})
 
 
 def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None) -> WSGIApplication:

@@ -97,8 +97,7 @@ class Worker(ThreadWorker):
         threads = [
             threading.Thread(target=self.clients.work, name=f"request-{number}") for number in range(self.cfg.threads)
         ]
-        for thread in threads:
-            thread.start()
+        threads[0].start()
         self.born = time.monotonic()
         # Workers that started together shall not retire together.
         self.old_at = self.born + self.max_age * random.uniform(0.9, 1.0)
@@ -106,6 +105,8 @@ class Worker(ThreadWorker):
         self.report()
         self.clients.call()
         self.place.ready()
+        for thread in threads[1:]:
+            thread.start()  # which waits until it runs: the first request need not
         while self.alive:
             self.tick()
         self.end(threads)

@@ -15,7 +15,7 @@ from ..address import Address
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
 from ..sockets import bound_address, listen
-from ..supervise.crew import MOST_DEATHS, Terms
+from ..supervise.crew import MOST_DEATHS, START_S, Terms
 from ..supervise.supervisor import Supervisor, Trade
 from . import worker
 from .arguments import Options, paths_to_unlink
@@ -59,14 +59,21 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
 
 def _supervisor(options: Options, read: Callable[[Sequence[str]], Options], service: Service) -> Supervisor[Options]:
     watchdog = _watchdog_s()
-    most_deaths = 1 if DEVELOP in os.environ else MOST_DEATHS  # there the next try is that of the next edit
+    # In development the next try is that of the next edit, and a worker may wait for long until it is to load anything.
+    most_deaths, start_timeout = (1, 0.0) if DEVELOP in os.environ else (MOST_DEATHS, START_S)
     trade = Trade(
         live=lambda post, told: worker.live(post, told, service),
         load=lambda post, told: worker.load_once(post, told, service),
         read=read,
         adopt=lambda told: set_log_level(told.log_level),
         terms=lambda told: Terms(
-            told.workers, told.graceful_timeout, told.drain_delay, told.worker_timeout, watchdog, most_deaths
+            told.workers,
+            told.graceful_timeout,
+            told.drain_delay,
+            told.worker_timeout,
+            watchdog,
+            most_deaths,
+            start_timeout,
         ),
         preload=options.preload,
         signals=SIGNALS,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pyuwsgi
 
 from ..application import DEVELOP
-from ..develop.channel import SERVER_LOG
+from ..develop.channel import server_log
 from . import uwsgi_master, uwsgi_router, uwsgi_succession, uwsgi_table
 from .uwsgi_streams import set_messages_apart
 
@@ -51,7 +51,7 @@ def main() -> None:
         if "log_file" in told:
             send_messages_to(told["log_file"])
         elif DEVELOP in os.environ:
-            set_messages_apart(os.path.join(os.environ[DEVELOP], SERVER_LOG))
+            set_messages_apart(os.path.join(os.environ[DEVELOP], server_log(_master)))
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
     uwsgi_succession.note_start()

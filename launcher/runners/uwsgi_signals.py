@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import pyuwsgi
 import uwsgi
 
+from ..application import DEVELOP
 from .uwsgi_table import table
 
 LOOK = 255
@@ -18,8 +21,9 @@ PULSE = 254
 def register() -> None:
     """Tell the master whom the signals are for, before it forks the first worker."""
     uwsgi.register_signal(LOOK, "active-workers", _look)
-    uwsgi.register_signal(PULSE, "worker", _pulse)
-    uwsgi.add_timer(PULSE, 1)
+    if DEVELOP not in os.environ:  # nobody counts there; and a worker that stands by would find them all
+        uwsgi.register_signal(PULSE, "worker", _pulse)
+        uwsgi.add_timer(PULSE, 1)
 
 
 def _pulse(number: int) -> None:

@@ -97,10 +97,10 @@ def _answering(application: WSGIApplication) -> WSGIApplication:
 
 def _sudden_end() -> ApplicationError:
     """Return what is said of the worker that was in this slot before: how it ended stands in uWSGI's log alone."""
-    from ..develop.channel import SERVER_LOG, Channel
+    from ..develop.channel import Channel, server_log
 
     channel = Channel.of(os.environ)
-    found = DIED.findall(channel.last_lines(SERVER_LOG, LAST_LINES)) if channel is not None else []
+    found = DIED.findall(channel.last_lines(server_log(table().master), LAST_LINES)) if channel is not None else []
     if found:
         from ..user_code import sudden_end
 

@@ -66,15 +66,11 @@ class Server:
         self._attended: deque[Connection] = deque()
         self._accept_again = 0.0
         self._selector = selectors.DefaultSelector()
-        self._threads = [
-            threading.Thread(target=self._work, name=f"wsgiref-{number}", daemon=True)
-            for number in range(options.threads)
-        ]
+        self._threads: list[threading.Thread] = []
+        self._most_threads = options.threads
 
     def run(self) -> int:
         """Serve until told to stop and done; return how many connections were cut off."""
-        for thread in self._threads:
-            thread.start()
         self._selector.register(self.signals, selectors.EVENT_READ)
         self._selector.register(self.signals.lifeline, selectors.EVENT_READ)
         for listener in self.listeners:
@@ -130,7 +126,7 @@ class Server:
                     self._pause()
         while self._attended:
             self._take_back(self._attended.popleft())
-        self.duties.turn(self._ready.put, self._held)
+        self.duties.turn(self._submit, self._held)
         now = time.monotonic()
         for connection in [each for each in self._idle if self._end_of_patience(each) <= now]:
             self._selector.unregister(connection.sock)
@@ -149,8 +145,16 @@ class Server:
         return connection.idle_since + self._first_request_s
 
     def _hand_over(self, connection: Connection) -> None:
+        self._submit(connection)
         self._working += 1
-        self._ready.put(connection)
+
+    def _submit(self, work: Connection | Callable[[], None]) -> None:
+        """Have a thread do something. They come when they are needed: eight at once would delay the first answer."""
+        if self._working >= len(self._threads) < self._most_threads:
+            name = f"wsgiref-{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
+        self._ready.put(work)
 
     def _take_back(self, connection: Connection) -> None:
         self._working -= 1

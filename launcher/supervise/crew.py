@@ -22,7 +22,7 @@ LONGEST_DELAY_S = 30.0
 STEADY_S = 10.0
 """A worker that has been ready for so long has nothing to do with the deaths before it."""
 START_S = 300.0
-"""The longest time a worker may take to load the application."""
+NEVER = float("inf")
 EXTEND_EVERY_S = 5.0
 EXTEND_BY_S = 10.0
 QUICK_S = 1.0
@@ -43,12 +43,14 @@ class Terms(Record):
     watchdog: float = 0.0
     """How often the service manager wants to hear of us."""
     most_deaths: int = MOST_DEATHS
+    start_timeout: float = START_S
+    """The longest time that a worker may take to load the application."""
 
 
 class Worker:
     """One worker, as far as it is known here."""
 
-    def __init__(self, number: int, generation: int, now: float) -> None:
+    def __init__(self, number: int, generation: int, now: float, deadline: float) -> None:
         self.number = number
         self.generation = generation
         self.pid = 0
@@ -62,7 +64,7 @@ class Worker:
         """Whether it wants to be replaced."""
         self.accepts = True
         """Whether it takes connections, once it is ready: until it says that it goes."""
-        self.deadline = now + START_S
+        self.deadline = deadline
         """When it is killed, unless its state has changed by then."""
 
     def __str__(self) -> str:
@@ -219,7 +221,8 @@ class Crew:
                 self._actions.append(End(worker.number, "kill"))
                 worker.beat = now + SLACK_S  # its end is a matter of moments
             elif worker.state != READY and now >= worker.deadline:
-                why = f"was not ready after {START_S:g} s" if worker.state == STARTING else "did not end in time"
+                late = f"was not ready after {self._terms.start_timeout:g} s"
+                why = late if worker.state == STARTING else "did not end in time"
                 self._say("error", f"{worker} {why}, and is killed")
                 self._actions.append(End(worker.number, "kill"))
                 worker.deadline = now + SLACK_S
@@ -236,7 +239,7 @@ class Crew:
 
     def next_tick(self) -> float | None:
         """Return when `tick` has something to do, unless anything happens before; None if never."""
-        times = [worker.deadline for worker in self.workers.values() if worker.state != READY]
+        times = [each.deadline for each in self.workers.values() if each.state != READY and each.deadline < NEVER]
         if self._terms.worker_timeout:
             times += [
                 worker.beat + self._terms.worker_timeout for worker in self.workers.values() if worker.state == READY
@@ -311,7 +314,8 @@ class Crew:
 
     def _start(self, generation: int, now: float) -> None:
         self._number += 1
-        self.workers[self._number] = Worker(self._number, generation, now)
+        deadline = now + (self._terms.start_timeout or NEVER)
+        self.workers[self._number] = Worker(self._number, generation, now, deadline)
         self._actions.append(Start(self._number, generation))
 
     def _dismiss(self, workers: Iterable[Worker], now: float) -> None:
@@ -375,7 +379,8 @@ class Crew:
 
     def _extends(self) -> bool:
         """Return whether the service manager has to wait for the application to be loaded."""
-        return self._state == SERVING and not self._answers and self._extend_at < self._began + START_S
+        until = self._began + self._terms.start_timeout
+        return self._state == SERVING and not self._answers and self._extend_at < until
 
     def _become(self, worker: Worker, state: str, now: float) -> None:
         worker.state = state

@@ -361,7 +361,8 @@ def tell(*lines: str) -> None:
     try:
         notify(*lines, environ=os.environ)
     except OSError as error:
-        logger.warning("cannot send %s to NOTIFY_SOCKET: %s", lines[0], error.strerror)
+        if DEVELOP not in os.environ:  # there it is the loop that has gone, and takes us along
+            logger.warning("cannot send %s to NOTIFY_SOCKET: %s", lines[0], error.strerror)
 
 
 def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:

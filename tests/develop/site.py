@@ -87,3 +87,17 @@ class Site(Serving):
             if "cold" not in self.reloads()[-1]:
                 return
         raise AssertionError(f"no start was warm\n{self.output}")
+
+    def knows_itself(self, name: str) -> None:
+        """Save a file until a start is warm and has nothing new to tell of the application."""
+        told: list[int] = []
+
+        def settled() -> bool:
+            before = len(self.reloads())
+            self.save(f"# {len(told)}\n", name)
+            wait_for(lambda: len(self.reloads()) > before, "a reload")
+            self.request("/")
+            told.extend(path.stat().st_mtime_ns for path in self.project.glob("run/*/*/learnt.json"))
+            return "cold" not in self.reloads()[-1] and told[-3:].count(told[-1]) == 3
+
+        wait_for(settled, "nothing to tell")

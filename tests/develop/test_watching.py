@@ -44,10 +44,13 @@ urlpatterns = [path("", show)]
 }
 
 
+@pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
 @pytest.mark.parametrize("directory", ["shop/templates", "pages", "web/pages"])
-def test_the_first_templates(directory: str, tmp_path: Path) -> None:
+def test_the_first_templates(directory: str, warm: bool, tmp_path: Path) -> None:
     with Site(tmp_path, files=DJANGO, app=None, settings="conf") as site:
         site.shows("none")
+        if warm:
+            site.knows_itself("shop/__init__.py")
         (tmp_path / directory).mkdir(parents=True)
         for text in ("one", "two"):
             site.save(text, f"{directory}/page.html")

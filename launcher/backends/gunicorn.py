@@ -81,8 +81,8 @@ BACKEND = Backend(
         "PORT",
     ),
     hook_variable="LAUNCHER_GUNICORN",
-    # A worker's timeout counts from its fork, and a start has messages of lesser levels.
-    stands_by=lambda options: not options.worker_timeout and options.log_level in ("warning", "error", "critical"),
+    # A start has messages of lesser levels. A worker's timeout counts from its first sign of life (27.0.1).
+    stands_by=lambda options: options.log_level in ("warning", "error", "critical"),
     descriptor=None,
     reserved={
         "config": "Use [native.gunicorn] for each setting.",

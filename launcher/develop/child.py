@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import runpy
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 PR_SET_PDEATHSIG = 1
 """prctl(2)."""
 INTERPRETER_WORDS = ("-P", "-m")
+LOWEST = 19
+"""nice(2)."""
 
 
 def become(argv: Sequence[str]) -> None:
     """Run a native command in this process: a module without starting Python again, another program by exec."""
     # The loop is our parent; nobody else would stop us if it were killed.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    # The last thing before an interpreter's own end, which takes as long as the import that the next server begins.
+    atexit.register(os.nice, LOWEST)
     if "LISTEN_FDS" in os.environ:
         os.environ["LISTEN_PID"] = str(os.getpid())
     program, *words = argv

@@ -57,11 +57,10 @@ class Standing(NamedTuple):
         except OSError:
             return False
 
-    def close(self) -> None:
-        """Do without it: its workers find their socket at its end."""
+    def hang_up(self) -> None:
+        """Say no more: its workers find what was said, or their sockets at their ends."""
         for word in self.words:
             word.close()
-        self.notices.close()
 
 
 class Template:
@@ -188,8 +187,11 @@ class Stock:
             cold = template.unlike(order)
             if not cold and standing.say(SURE):
                 self._standing = None
+                standing.hang_up()
                 return standing.pid, standing.notices, ""
             self.stand_down()
+            if cold:
+                self.discard()
         notices, order = _notified(order)
         pid, cold = self.start(order, cold)
         return pid, notices, cold
@@ -216,7 +218,8 @@ class Stock:
     def bury(self, pid: int) -> None:
         """Note that a process has ended: the next server may have to do without one that stood by."""
         if self._standing is not None and self._standing.pid == pid:
-            self._standing.close()
+            self._standing.hang_up()
+            self._standing.notices.close()
             self._standing = None
             self._channel.forget(server_log(pid))
 

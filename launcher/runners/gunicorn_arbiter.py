@@ -7,6 +7,7 @@ reload when the new ones have not begun to load; ends, with all that serve, when
 import os
 import select
 import signal
+import sys
 import time
 from types import FrameType
 from typing import Any, ClassVar
@@ -38,6 +39,7 @@ LAST_PAUSE_S = 4.0
 """Between two tries to have a worker become ready."""
 PRELOADING_S = 300
 """What systemd gives a main process that loads the application, and says nothing meanwhile."""
+REST_S = 30.0
 NEVER = -1
 """No exit status that a process can have."""
 
@@ -98,6 +100,8 @@ class Arbiter(arbiter.Arbiter):
         self._load(app)
         if app.cfg.preload_app:
             before_fork.make_ready(own, self.log.warning)
+        if DEVELOP in os.environ and "--timeout" not in sys.argv:
+            self.timeout = 0  # nobody asked for gunicorn's own, for which it looks at its workers every second
 
     def _load(self, app: BaseApplication) -> None:
         if self._succession is None:
@@ -156,6 +160,8 @@ class Arbiter(arbiter.Arbiter):
 
     def wait_for_signals(self, timeout: float | None = 1.0) -> list[int]:
         """Wait for a signal, a worker's bell, or the verdict on new code."""
+        if timeout and DEVELOP in os.environ and not self.timeout:
+            timeout = REST_S  # whatever happens rings
         now = time.monotonic()
         times = [self.watch.due, self._stop_at, self._spawn_at if self._spawn_at > now else None]
         until = min([now + (timeout or 0.0), *(at for at in times if at is not None)])

@@ -177,6 +177,15 @@ def test_it_hears_of_another_environment_and_directory(server: str, tmp_path: Pa
         assert site.facts()["environ"]["COLOUR"] == "blue"
 
 
+def test_gunicorns_timeout_does_not_count_yet(tmp_path: Path) -> None:
+    with Ahead(tmp_path, "gunicorn", worker_timeout=1) as site:
+        standing = site.stands_by()
+        site.save("import time\ntime.sleep(3)\nVERSION = 1\n")
+        site.shows("1")
+        assert site.facts()["pid"] in standing
+        assert "TIMEOUT" not in site.output
+
+
 @pytest.mark.parametrize("server", ["gunicorn", "wsgiref"])
 def test_a_certificate_that_is_renewed_meanwhile(server: str, tmp_path: Path) -> None:
     certify(tmp_path)
@@ -209,7 +218,6 @@ def certify(directory: Path) -> None:
         (("--server", "wsgiref", "--pid-file", "serve.pid"), False),
         (("--server", "gunicorn"), True),
         (("--server", "gunicorn", "--log-level", "info"), False),
-        (("--server", "gunicorn", "--worker-timeout", "30"), False),
         (("--server", "gunicorn", "--reuse-port"), False),
         (("--server", "uwsgi"), True),
         (("--server", "uwsgi", "--keepalive", "5"), False),

@@ -27,8 +27,6 @@ from .uwsgi_streams import set_messages_apart
 if TYPE_CHECKING:
     from pwd import struct_passwd
 
-ENDING = frozenset((signal.SIGINT, uwsgi_table.GRACEFULLY, uwsgi_table.AT_ONCE))
-"""Signals by which the master ends its workers."""
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
 
@@ -72,10 +70,10 @@ def main() -> None:
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:
         hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
-    hooks += uwsgi_master.prepare(preload="--lazy-apps" not in sys.argv)
+    last = uwsgi_master.prepare(preload="--lazy-apps" not in sys.argv)
     if routed:
         hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
-    pyuwsgi.run([*hooks, *(uwsgi_succession.words() if succession else sys.argv[1:])])
+    pyuwsgi.run([*hooks, *(uwsgi_succession.words() if succession else sys.argv[1:]), *last])
 
 
 def number_after(flag: str, words: Sequence[str], otherwise: int) -> int:
@@ -139,7 +137,7 @@ def accept_only_who_speaks(words: Iterable[str], seconds: int = 4) -> None:
 
 # The hooks below run around every fork of a worker because of --py-call-uwsgi-fork-hooks. The master of uWSGI 2.0.30
 # notes the pid of a worker a little after the fork. A signal to stop in between passes this worker by, and as a
-# second one is ignored, the server never ends. So signals wait meanwhile, and the worker is told by a pipe.
+# second one is ignored, the server never ends. So signals and our thread wait meanwhile, and a pipe tells the worker.
 
 
 def _hold_signals_back() -> None:
@@ -149,19 +147,20 @@ def _hold_signals_back() -> None:
             from . import uwsgi_signals  # only now is there the module `uwsgi` that it needs
 
             uwsgi_signals.register()
-        uwsgi_master.replace_master()
+            uwsgi_master.hold_early()
+        uwsgi_master.begin_fork()
         _blocked = signal.pthread_sigmask(signal.SIG_BLOCK, uwsgi_succession.HELD)
         _pipe = os.pipe()
 
 
 def _tell_the_worker() -> None:
     if os.getpid() == _master:
-        # uWSGI makes also a worker that it was about to replace when it was told, and never tells it.
-        stopping = uwsgi_table.table().ending or signal.sigpending() & ENDING
+        stopping = uwsgi_master.ending() or signal.SIGINT in signal.sigpending()
         os.write(_pipe[1], b"" if stopping else b"live")
         os.close(_pipe[0])
         os.close(_pipe[1])
         signal.pthread_sigmask(signal.SIG_SETMASK, _blocked)
+        uwsgi_master.end_fork()
 
 
 def _begin_as_worker() -> None:

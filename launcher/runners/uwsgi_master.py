@@ -19,7 +19,7 @@ from . import uwsgi_router, uwsgi_succession
 from .reload import Reload
 from .uwsgi_streams import say
 from .uwsgi_succession import MORE, RENEW, Elders
-from .uwsgi_table import AT_ONCE, GRACEFULLY, table
+from .uwsgi_table import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,31 +29,38 @@ PROOF_S = 60.0
 """How long the import may take in the proof."""
 POLL_S = 0.02
 AGAIN_S = 0.5
+NOTED_S = 0.02
+"""Within this time uWSGI has noted a worker that it has made; until then it would not be told."""
+
+GRACEFULLY, AT_ONCE = 40, 41
+"""Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
 
 _preload = False
 _bell: tuple[int, int] | None = None
 """For reading, for writing."""
 _attendants: list[Attendant] = []
+_forking = _thread.allocate_lock()
+_ending = False
 
 
 def prepare(*, preload: bool) -> list[str]:
     """Begin to note signals, and return the words by which uWSGI lets us go on with that, and begin the thread.
 
-    They also hook the signals by which the thread has the master do things.
+    They also hook the signals by which the thread has the master do things. They come behind all other words.
     """
     global _preload
     _preload = preload
     listen()
     signal.pthread_sigmask(signal.SIG_UNBLOCK, uwsgi_succession.HELD)  # the master that was here has blocked them
-    hooks = [
+    hooks = (
+        f"unix_signal:{GRACEFULLY} grace_them_all",
+        f"unix_signal:{AT_ONCE} kill_them_all",
+        f"unix_signal:{MORE} uwsgi_cheaper_increase",
         # The master lets Python's lock go whenever it has forked, and here takes it for a moment.
         "call:PyGILState_Ensure",
         f"call:PyRun_SimpleString from {__name__} import begin; begin()",
         "callint:PyGILState_Release 1",
-        f"unix_signal:{GRACEFULLY} grace_them_all",
-        f"unix_signal:{AT_ONCE} kill_them_all",
-        f"unix_signal:{MORE} uwsgi_cheaper_increase",
-    ]
+    )
     early = f"call:PyRun_SimpleString from {__name__} import listen; listen()"
     return ["--hook-asap", early, *(word for hook in hooks for word in ("--hook-master-start", hook))]
 
@@ -66,22 +73,34 @@ def listen() -> None:
         for end in _bell:
             os.set_blocking(end, False)
     signal.set_wakeup_fd(_bell[1], warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGHUP, RENEW, MORE):
+    for number in (signal.SIGTERM, signal.SIGHUP, RENEW):
         signal.signal(number, _heard)
-    if uwsgi_succession.inherited():
-        signal.signal(signal.SIGINT, _end_at_once)
+    if not _attendants:
+        signal.signal(MORE, _heard)
+        if uwsgi_succession.inherited():
+            signal.signal(signal.SIGINT, _end_at_once)
+
+
+def hold_early() -> None:
+    """Keep back what would end the master between its first fork and `begin`: SIGHUP does, by uWSGI's own handler.
+
+    Workers may answer by then. What else the master starts meanwhile has the signals blocked too; where there is
+    more than workers, no master succeeds another.
+    """
+    early = uwsgi_succession.HELD if uwsgi_succession.inherited() else {signal.SIGHUP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, early)
 
 
 def begin() -> None:
     """Begin the thread. uWSGI calls it in the master's own one, where its loop begins."""
     assert _bell is not None
-    listen()
     attendant = Attendant(_bell[0])
     _attendants.append(attendant)
+    listen()
     # A signal is to interrupt the master where it waits, and not the thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     _thread.start_new_thread(attendant.run, ())
-    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    signal.pthread_sigmask(signal.SIG_SETMASK, before - uwsgi_succession.HELD)
 
 
 def _heard(number: int, frame: FrameType | None) -> None:
@@ -93,10 +112,30 @@ def _end_at_once(number: int, frame: FrameType | None) -> None:
     uwsgi_succession.end_process(0)
 
 
-def replace_master() -> None:
-    """Have the next master take this one's place, if it is to: the master calls this before it forks a worker."""
+def begin_fork() -> None:
+    """The master, in its own thread, is about to make a worker. If another is to take its place, that does so."""
     for attendant in _attendants:
         attendant.give_way()
+    _forking.acquire()
+
+
+def end_fork() -> None:
+    """The worker is made."""
+    _forking.release()
+
+
+def ending() -> bool:
+    """Return whether the master was told to end its workers, and makes one all the same."""
+    return _ending
+
+
+def _end_workers(*, gracefully: bool) -> None:
+    """Have the master end its workers, and then itself."""
+    global _ending
+    _ending = True
+    with _forking:
+        time.sleep(NOTED_S)
+        os.kill(os.getpid(), GRACEFULLY if gracefully else AT_ONCE)
 
 
 def heard(bell: int) -> bytes:
@@ -139,7 +178,7 @@ class Attendant:
         except Stop:
             finished = self._stop()
         finally:
-            table().end_workers(gracefully=finished)
+            _end_workers(gracefully=finished)
 
     def _live(self) -> None:
         """Do what signals ask for. Raises Stop."""
@@ -177,10 +216,7 @@ class Attendant:
         rows = table()
         rows.begin_stop()
         if rows.routed:
-            # The router's own thread ends the workers when nothing is in flight, or after the grace.
-            uwsgi_router.end()
-            time.sleep(rows.grace_s + uwsgi_router.ONCE_MORE_S)
-            return False
+            return uwsgi_router.end()
         return self._elders is None or self._elders.finish()
 
     def _have_driven(self) -> None:

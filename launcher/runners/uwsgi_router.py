@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 ONCE_MORE_S = 1.0
 """For a client on an idle connection to ask, and to hear that the connection closes."""
 POLL_S = 0.02
+FINISHED = b"+"
 
 _path = ""
-_bell = (-1, -1)
-"""A pipe: who writes there ends the router."""
+_bell = _answer = (-1, -1)
+"""Pipes, for reading and for writing: to the router, and back."""
 
 
 def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str]:
@@ -43,8 +44,8 @@ def prepare(words: Sequence[str], directory: str | None, owner: int) -> list[str
     `words` are uWSGI's so far, `directory` is that of the instance's record, `owner` the user whom uWSGI becomes, -1
     for none.
     """
-    global _path, _bell
-    _bell = os.pipe()
+    global _path, _bell, _answer
+    _bell, _answer = os.pipe(), os.pipe()
     _path, cleaning = _place(directory, owner)
     between = socket.socket(socket.AF_UNIX)
     before = os.umask(0o177)  # the workers believe whatever this socket says of a client
@@ -98,18 +99,16 @@ def begin() -> None:
     _thread.start_new_thread(_wait, ())
 
 
-def end() -> None:
-    """Have the router finish what it has, and the master end then."""
+def end() -> bool:
+    """Have the router finish what it has; return whether it could, within the grace."""
     os.write(_bell[1], b"!")
+    answered, _, _ = select.select([_answer[0]], [], [], table().grace_s + ONCE_MORE_S)
+    return bool(answered) and os.read(_answer[0], 1) == FINISHED
 
 
 def _wait() -> None:
     os.read(_bell[0], 1)
-    finished = False
-    try:
-        finished = _drain()
-    finally:
-        table().end_workers(gracefully=finished)
+    os.write(_answer[1], FINISHED if _drain() else b"-")
 
 
 def _drain() -> bool:

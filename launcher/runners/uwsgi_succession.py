@@ -21,7 +21,7 @@ from .. import instance
 from . import before_fork
 from .reload import Reload
 from .uwsgi_streams import say
-from .uwsgi_table import AT_ONCE, GRACEFULLY, table
+from .uwsgi_table import table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -38,7 +38,7 @@ MORE = 42
 worker reloads the others (launcher.runners.uwsgi_reload)."""
 RENEW = 43
 """The signal that tells the master of a reload that was handed over."""
-HELD = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, GRACEFULLY, AT_ONCE, MORE, RENEW))
+HELD = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, MORE, RENEW))
 """Signals that wait until the next master has its handlers."""
 FRONTS = ("--http", "--http-socket", "--socket")
 """What an address follows in the command."""

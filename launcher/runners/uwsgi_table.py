@@ -15,12 +15,9 @@ from ..systemd import tell
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-_SERVED, _GENERATION, _DRAINING, _ENDING, _RENEWING, _HEAD = 0, 1, 2, 3, 4, 5
+_SERVED, _GENERATION, _DRAINING, _RENEWING, _HEAD = 0, 1, 2, 3, 4
 _READY, _ATTEMPTS, _TAKEN, _ROW = 0, 1, 2, 3
 _RELOAD, _FAILURE = 0, 1
-
-GRACEFULLY, AT_ONCE = 40, 41
-"""Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
 
 LOADING_S = 300
 """What systemd gives those who load the application, beyond what it gives everybody."""
@@ -130,16 +127,6 @@ class Table:
     def tell(self, *lines: str) -> None:
         """Tell systemd, if it asked."""
         tell(*lines, environ=self.systemd)
-
-    def end_workers(self, *, gracefully: bool) -> None:
-        """Have the master end its workers, and then itself."""
-        self._cells[_ENDING] = 1
-        os.kill(self.master, GRACEFULLY if gracefully else AT_ONCE)
-
-    @property
-    def ending(self) -> bool:
-        """Whether the master was told to end its workers."""
-        return bool(self._cells[_ENDING])
 
     def is_spare(self, slot: int) -> bool:
         return slot > self.workers

@@ -178,6 +178,15 @@ def test_a_signal_during_a_reload_is_not_lost(tmp_path: Path) -> None:
         assert len(workers(serving)) == 2
 
 
+def test_a_signal_before_the_master_has_its_handlers_is_not_lost(tmp_path: Path) -> None:
+    """uWSGI's own handler would end the server, and workers answer before ours is there."""
+    site = Site(tmp_path)
+    with served(site, native={"uwsgi": {"hook_master_start": "exec:sleep 1"}}) as serving:
+        site.write(2)
+        reload(serving)
+        assert answer(serving)[0] == 2
+
+
 @pytest.mark.parametrize("phase", ["proving", "replacing", "finishing"])
 def test_a_stop_during_a_reload_ends_everything_and_loses_nothing(phase: str, tmp_path: Path) -> None:
     site = Site(tmp_path, import_s=1.0)

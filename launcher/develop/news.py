@@ -33,7 +33,10 @@ class News:
             sys.stderr.write("".join(f"{line}\n" for line in text.splitlines()[1:]))
             sys.stderr.flush()
         except OSError:
-            pass  # whoever read it has gone
+            # Whoever read it has gone. What waits to be written would be tried again at the end, and fail it.
+            nothing = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nothing, sys.stderr.fileno())
+            os.close(nothing)
 
     def refuse(self, error: LaunchError) -> None:
         """Say why a plan cannot be made."""

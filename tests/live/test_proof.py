@@ -128,16 +128,17 @@ def test_a_proof_that_is_given_up_leaves_no_process(running: Instance) -> None:
     assert instance.load(running.file(instance.RELOAD))["reason"] == "the server was stopped meanwhile"
 
 
-def test_uwsgi_takes_no_other_words_while_it_runs(project: Path) -> None:
-    plans = [compile_in(project, "--profile", "prod", "--server", "uwsgi", "--threads", each) for each in ("2", "3")]
+def test_uwsgi_takes_no_other_words_behind_its_router(project: Path) -> None:
+    words = ("--profile", "prod", "--server", "uwsgi")
+    plans = [compile_in(project, *words, "--threads", each) for each in ("2", "3")]
     facts = plan_facts(plans[0])
     changed = {
         name: value for name, value in plan_facts(plans[1])["options"].items() if facts["options"][name] != value
     }
     assert changed == {"threads": 3}
-    assert fixed_options(plans[1], Instance("", 1, facts), changed) == ["threads"]
-    preload = compile_in(project, "--profile", "prod", "--server", "uwsgi", "--threads", "3", "--preload")
-    assert fixed_options(preload, Instance("", 1, plan_facts(preload)), changed) == []
+    assert fixed_options(plans[1], Instance("", 1, facts), changed) == []
+    routed = compile_in(project, *words, "--threads", "3", "--keepalive", "5s")
+    assert fixed_options(routed, Instance("", 1, plan_facts(routed)), changed) == ["threads"]
     gunicorn = compile_in(project, "--profile", "prod", "--server", "gunicorn", "--threads", "3")
     assert fixed_options(gunicorn, Instance("", 1, plan_facts(gunicorn)), changed) == []
     assert fixed_options(gunicorn, Instance("", 1, facts), {}) == ["server"]

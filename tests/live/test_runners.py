@@ -692,7 +692,7 @@ def test_listeners_share_the_threads(server: str) -> None:
 
 
 def test_threads_do_not_leak(server: str) -> None:
-    with Runner(server) as runner:
+    with Runner(server, "--threads", "1") as runner:
         before = runner.ask("/process").json()["threads"]
         for path in ("/hello", "/fail", "/stream", "/fail_late", "/close_fails"):
             for _ in range(10):

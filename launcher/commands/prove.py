@@ -96,4 +96,6 @@ def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any
 
 
 def _one_line(message: str) -> str:
-    return message.removeprefix("serve: ").strip().split("\n")[0]
+    first, *more = message.removeprefix("serve: ").strip().split("\n")
+    listed = [line.strip() for line in more if line.startswith("  ")]
+    return " ".join([first, *listed]) if first.endswith(":") else first

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 KILL_AFTER_S = 2.0
 """What a server that was told to stop may take beyond `graceful_timeout`."""
+AGAIN_S = 0.1
+"""After this time a server that was not ready is told to stop once more, until it ends."""
 SLOW_S = 5.0
 """A start that takes longer is spoken of."""
 SETTLE_AFTER_S = 0.1
@@ -107,7 +109,8 @@ class Loop:
         awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
-        times = [self._check_at, self._slow_at, self._settle_at, *(each.until for each in self._leaving.values())]
+        times = [self._check_at, self._slow_at, self._settle_at]
+        times += [min(each.until, each.again) for each in self._leaving.values()]
         if self._pending and not self._stopping:
             times.append(self._start_at)
         until = min(times)
@@ -142,7 +145,10 @@ class Loop:
         for pid, leaving in self._leaving.items():
             if now >= leaving.until:
                 _signal(pid, signal.SIGKILL)
-                self._leaving[pid] = leaving._replace(until=now + KILL_AFTER_S)
+                self._leaving[pid] = leaving._replace(until=now + KILL_AFTER_S, again=math.inf)
+            elif now >= leaving.again:
+                _signal(pid, signal.SIGTERM)
+                self._leaving[pid] = leaving._replace(again=now + AGAIN_S)
 
     # Signals
 
@@ -259,7 +265,10 @@ class Loop:
         self._channel.forget(server_log(server.pid))
         _signal(server.pid, number)
         grace = 0.0 if number == signal.SIGINT else self._terms.graceful_s
-        self._leaving[server.pid] = Leaving(server.notices, time.monotonic() + grace + KILL_AFTER_S)
+        now = time.monotonic()
+        # One that begins may lose a signal (uWSGI 2.0.30 ignores SIGTERM for some milliseconds), and serve old code.
+        again = math.inf if self._ready else now + AGAIN_S
+        self._leaving[server.pid] = Leaving(server.notices, now + grace + KILL_AFTER_S, again)
 
     def _hear(self, server: Running) -> None:
         """Read what a server says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,3 +53,5 @@ class Leaving(NamedTuple):
     """Kept, for it has yet to say that it stops."""
     until: float
     """When it is killed."""
+    again: float = math.inf
+    """When it is told once more."""

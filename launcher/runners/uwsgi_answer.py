@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from functools import lru_cache, partial
@@ -50,6 +51,8 @@ def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, route
             closing = partial(_unread, sent, closes)
         if http and "HTTP_TRANSFER_ENCODING" in environ:
             environ["wsgi.input"] = _Chunks()
+        if environ.get("HTTP_EXPECT", "").lower() == "100-continue" and http and not (routed or refusal):
+            _tell_to_go_on()  # the router does it by itself
         head = _Head(start_response, closing, dated=http)
         body: Iterable[bytes]
         try:
@@ -77,12 +80,21 @@ def _unread(body: CountedInput, closes: Callable[[], bool]) -> bool:
 def _refusal(environ: WSGIEnvironment, length: str) -> str:
     """Return the status for a request that uWSGI 2.0.30 lets through and others refuse; empty for any other.
 
-    Where it has no room for the query string it goes on without, and says so in its log.
+    Where it has no room for the query string it goes on without, and says so in its log. What is no HTTP at all has no
+    method.
     """
-    if not length.isdecimal():
+    if not length.isdecimal() or "REQUEST_METHOD" not in environ:
         return BAD_REQUEST
     uri = environ.get("REQUEST_URI", "")
     return TOO_LONG if "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?" else ""
+
+
+def _tell_to_go_on() -> None:
+    """Tell a client that waits for it to send its body; one that has gone is noticed later."""
+    import uwsgi  # there is none but in its workers
+
+    with contextlib.suppress(OSError):
+        os.write(uwsgi.connection_fd(), b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class _Chunks:

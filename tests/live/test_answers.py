@@ -123,3 +123,24 @@ def test_a_length_that_is_none_is_refused(profile: dict[str, object], length: st
         client.get("/echo", f"Content-Length: {length}", method="POST")
         client.send(b"12345")
         assert client.rest()[9:12] in (b"", b"400")
+
+
+def test_a_client_that_asks_first_is_told_to_send(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving:
+        for length in ("Content-Length: 5", CHUNKED):
+            with serving.client() as client:
+                client.get("/echo", "Expect: 100-continue", length, method="POST")
+                told = b""
+                while not told.endswith(b"\r\n\r\n"):
+                    told += client.sock.recv(1)
+                assert told.startswith(b"HTTP/1.1 100 ")
+                client.send(b"12345" if length != CHUNKED else chunks(b"12345"))
+                assert client.answer("POST").body == b"12345"
+
+
+def test_what_is_no_http_is_refused(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, profile) as serving:
+        with serving.client() as client:
+            client.send(b"GARBAGE\r\n\r\n")
+            assert client.rest()[9:12] in (b"", b"400")
+        assert "Traceback" not in serving.output

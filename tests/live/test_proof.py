@@ -71,6 +71,16 @@ def test_what_has_not_changed_is_good(running: Instance) -> None:
     assert "--threads" in verdict.argv
 
 
+def test_what_the_guard_refuses_is_told_in_the_line(running: Instance, project: Path) -> None:
+    settings = project / "mysite" / "settings" / "prod.py"
+    settings.write_text(settings.read_text() + "\nDEBUG = True\n")
+    verdict = verdict_on(running)
+    assert not verdict.ok
+    assert "refuses the settings" in verdict.reason
+    assert "DEBUG" in verdict.reason
+    assert "\n" not in verdict.reason
+
+
 def test_changed_options_are_named_once(running: Instance, project: Path) -> None:
     profile = project / "profiles" / "prod.toml"
     profile.write_text(profile.read_text() + '\n[env]\nSHOP_COLOUR = "green"\n')

@@ -15,7 +15,8 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from . import uwsgi_router, uwsgi_succession
+from ..systemd import SOCKETS_STAY
+from . import uwsgi_door, uwsgi_router, uwsgi_succession
 from .reload import Reload
 from .uwsgi_streams import say
 from .uwsgi_succession import MORE, RENEW, Elders
@@ -217,6 +218,8 @@ class Attendant:
         rows.begin_stop()
         if rows.routed:
             return uwsgi_router.end()
+        if SOCKETS_STAY not in os.environ:
+            uwsgi_door.close(uwsgi_succession.listeners(), rows.grace_s / 2)
         return self._elders is None or self._elders.finish()
 
     def _have_driven(self) -> None:

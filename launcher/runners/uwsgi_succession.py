@@ -177,8 +177,7 @@ def obstacle() -> str:
     others = _children(table().master).difference(worker["pid"] for worker in uwsgi.workers())
     if living := [str(pid) for pid in sorted(others) if instance.started(pid) is not None]:
         return f"the main process has children besides its workers (pid {', '.join(living)}): restart the server"
-    listeners = {int(word[5:]) for word in _listeners()}
-    for descriptor in before_fork.socket_descriptors() - listeners:
+    for descriptor in before_fork.socket_descriptors() - listeners():
         with contextlib.suppress(OSError), socket.socket(fileno=os.dup(descriptor)) as sock:
             if sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
                 return f"the main process also listens at {sock.getsockname()!r}: restart the server"
@@ -211,7 +210,7 @@ def succeed(reload: Reload, began: float, again: bool) -> NoReturn:
 def _execute(succession: Succession, reload: Reload) -> NoReturn:
     verdict = reload.verdict
     assert verdict is not None
-    kept = {*succession.pipes, *(int(word[5:]) for word in _listeners())}
+    kept = {*succession.pipes, *listeners()}
     for name in os.listdir("/proc/self/fd"):
         with contextlib.suppress(OSError):  # the directory's own, which is closed by now
             os.set_inheritable(int(name), int(name) < 3 or int(name) in kept)
@@ -219,6 +218,11 @@ def _execute(succession: Succession, reload: Reload) -> NoReturn:
     verdict.apply(environ)
     os.chdir(_start.directory)
     os.execve(verdict.argv[0], _with_descriptors(verdict.argv), environ)
+
+
+def listeners() -> set[int]:
+    """Return the descriptors that this master was given to listen at."""
+    return {int(word[5:]) for word in _listeners()}
 
 
 def _listeners() -> list[str]:

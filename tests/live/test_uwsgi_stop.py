@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import time
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from launcher.testing.hold import held
 from launcher.testing.serving import wait_for
 
 from .gunicorn_site import notify_socket
+from .load import Load
 from .uwsgi_site import Site, workers
 
 pytestmark = pytest.mark.live
@@ -55,3 +57,37 @@ def test_a_worker_that_is_about_to_be_replaced_does_not_hold_up_the_stop(tmp_pat
         began = time.monotonic()
         serving.stop_cleanly()
         assert time.monotonic() - began < 10  # graceful_timeout is 30 s
+
+
+def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_that(tmp_path: Path) -> None:
+    with Site(tmp_path).serving(workers=1, threads=1) as serving:
+        first, hold = held(serving, tmp_path)
+        waiting = [serving.client() for _ in range(5)]
+        for client in waiting:
+            client.get("/")
+        serving.signal(signal.SIGTERM)
+        host, _, port = serving.address.rpartition(":")
+
+        def closed() -> bool:
+            with socket.socket() as late:
+                late.settimeout(0.2)
+                try:
+                    return late.connect_ex((host, int(port))) != 0
+                except TimeoutError:
+                    return True
+
+        wait_for(closed, "a door that is closed")
+        hold.release()
+        for client in (first, *waiting):
+            assert client.answer().status == 200
+            client.close()
+        assert serving.wait() == 0
+
+
+def test_a_stop_under_load_resets_nobody(tmp_path: Path) -> None:
+    with Site(tmp_path).serving(workers=2, threads=2) as serving:
+        with Load(serving.address, 8, "/sleep?s=0.01", keep=False, pause_s=0.001) as load:
+            load.wait_for_more()
+            serving.signal(signal.SIGTERM)
+            assert serving.wait() == 0
+        assert [failure for failure in load.failures if "ConnectionRefusedError" not in failure] == []

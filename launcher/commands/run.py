@@ -46,8 +46,11 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
         paths = [address.path for address in _unix_files(plan.options)]
         if "NOTIFY_SOCKET" in environ and _sockets_stay(plan, addresses, environ):
             env["LAUNCHER_SOCKETS_STAY"] = "1"
-        elif paths:
-            env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
+        else:
+            if not request.passed:
+                env["LAUNCHER_SOCKETS_OURS"] = "1"
+            if paths:
+                env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
     for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):
         print(f"serve: {line}", file=sys.stderr)
     env.pop(instance.VARIABLE, None)

@@ -17,6 +17,7 @@ from ..errors import Exit, Finding, LaunchError
 from ..sockets import bound_address, listen
 from ..supervise.crew import MOST_DEATHS, START_S, Terms
 from ..supervise.supervisor import Supervisor, Trade
+from ..systemd import SOCKETS_STAY
 from . import worker
 from .arguments import Options, paths_to_unlink
 from .files import pid_file, record, socket_files
@@ -47,7 +48,7 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
             set_title(options.process_name)
             if options.identity:
                 become(options.identity, os.environ)
-            service = Service(listeners, bool(os.environ.pop("LAUNCHER_SOCKETS_STAY", "")), prepare)
+            service = Service(listeners, bool(os.environ.pop(SOCKETS_STAY, "")), prepare)
             status = _supervisor(options, read, service).run()
     except LaunchError as error:
         print(f"serve: {error}", file=sys.stderr)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 TOO_LONG = "414 URI Too Long"
+LONGEST_LENGTH = 18
+"""Digits of a Content-Length that anybody could mean; Python reads no more than 4300."""
 WITHOUT_BODY = ("1", "204", "304")
 FRAMING = {"content-length", "transfer-encoding"}
 
@@ -83,7 +85,7 @@ def _refusal(environ: WSGIEnvironment, length: str) -> str:
     Where it has no room for the query string it goes on without, and says so in its log. What is no HTTP at all has no
     method.
     """
-    if not length.isdecimal() or "REQUEST_METHOD" not in environ:
+    if not length.isdecimal() or len(length) > LONGEST_LENGTH or "REQUEST_METHOD" not in environ:
         return BAD_REQUEST
     uri = environ.get("REQUEST_URI", "")
     return TOO_LONG if "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?" else ""

@@ -15,7 +15,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from ..systemd import SOCKETS_STAY
+from ..systemd import SOCKETS_OURS
 from . import uwsgi_door, uwsgi_router, uwsgi_succession
 from .reload import Reload
 from .uwsgi_streams import say
@@ -218,7 +218,7 @@ class Attendant:
         rows.begin_stop()
         if rows.routed:
             return uwsgi_router.end()
-        if SOCKETS_STAY not in os.environ:
+        if SOCKETS_OURS in os.environ:
             uwsgi_door.close(uwsgi_succession.listeners(), rows.grace_s / 2)
         return self._elders is None or self._elders.finish()
 

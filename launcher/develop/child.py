@@ -28,6 +28,9 @@ def become(argv: Sequence[str]) -> None:
     atexit.register(os.nice, LOWEST)
     if "LISTEN_FDS" in os.environ:
         os.environ["LISTEN_PID"] = str(os.getpid())
+    # Blocked since the loop made us, or our template: a terminal sends it to everybody, and the loop ends them.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGINT])
     program, *words = argv
     if program != sys.executable or tuple(words[:2]) != INTERPRETER_WORDS:
         os.execve(program, list(argv), os.environ)

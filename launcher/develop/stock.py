@@ -304,6 +304,11 @@ def start_cold(order: Order, descriptors: Sequence[int]) -> int:
 
 
 def spawn(order: Order, descriptors: Sequence[int]) -> int:
-    process = subprocess.Popen(order.argv, env=order.environ, cwd=order.cwd, pass_fds=descriptors)
+    """Start a process in which SIGINT is blocked: an interpreter that is interrupted at its start has much to say."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        process = subprocess.Popen(order.argv, env=order.environ, cwd=order.cwd, pass_fds=descriptors)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     process.returncode = 0  # the loop waits for all its children by itself
     return process.pid

@@ -9,7 +9,6 @@ import gc
 import importlib
 import json
 import os
-import signal
 import socket
 import sys
 import time
@@ -44,7 +43,6 @@ def stamps(paths: Iterable[str]) -> Stamps:
 def main(argv: Sequence[str]) -> None:
     descriptor = int(argv[0])
     preload.inherited.update(map(int, os.listdir("/proc/self/fd")))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to everybody
     channel = Channel(os.environ[VARIABLE])
     facts = channel.hear(TEMPLATE)
     hold(channel, facts, argv)
@@ -112,7 +110,6 @@ def serve_forks(channel: socket.socket) -> dict[str, Any]:
     except BrokenPipeError:
         pass  # another template has taken the place of this one
     os.close(telling)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     order: dict[str, Any] = json.loads(message)
     standing.stand_by([socket.socket(fileno=word) for word in words], order["cwd"])
     return order

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _thread
 import contextlib
+import math
 import os
 import select
 import signal
@@ -41,6 +42,7 @@ _bell: tuple[int, int] | None = None
 """For reading, for writing."""
 _attendants: list[Attendant] = []
 _forking = _thread.allocate_lock()
+_forked_at = -math.inf
 _ending = False
 
 
@@ -122,6 +124,8 @@ def begin_fork() -> None:
 
 def end_fork() -> None:
     """The worker is made."""
+    global _forked_at
+    _forked_at = time.monotonic()
     _forking.release()
 
 
@@ -135,7 +139,7 @@ def _end_workers(*, gracefully: bool) -> None:
     global _ending
     _ending = True
     with _forking:
-        time.sleep(NOTED_S)
+        time.sleep(max(0.0, _forked_at + NOTED_S - time.monotonic()))
         os.kill(os.getpid(), GRACEFULLY if gracefully else AT_ONCE)
 
 

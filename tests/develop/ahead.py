@@ -33,6 +33,10 @@ def app(environ, start_response):
 OWN = ("NOTIFY_SOCKET", "LISTEN_PID", "LAUNCHER_WARM", "LAUNCHER_DEVELOP")
 # Each server has another.
 """
+SETTLED = 4
+"""Processes of the loop's own: the server, the template, its process to spare, and the one that stands by.
+There are more while a better template is made, and the one that stands by will be made anew with it.
+"""
 
 
 class Ahead(Site):
@@ -51,8 +55,9 @@ class Ahead(Site):
     def standing(self) -> tuple[int, ...]:
         """Return the processes of the server that stands by, its main one first; none while there is none."""
         parents = {pid: parent_of(pid) for pid in self.tree()}
+        own = [pid for pid, parent in parents.items() if parent == self.pid]
         found: list[int] = []
-        for pid in (pid for pid, parent in parents.items() if parent == self.pid):
+        for pid in own if len(own) == SETTLED else ():
             children = [other for other, above in parents.items() if above == pid]
             if all(map(waits, children or [pid])):
                 found += [pid, *children]

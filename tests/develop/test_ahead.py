@@ -41,6 +41,11 @@ def test_it_serves_what_is_saved_and_is_as_a_cold_one(server: str, tmp_path: Pat
         assert "cold" not in site.reloads()[-1]
 
 
+def is_stopped(pid: int) -> bool:
+    """Source: proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
 def answers_alone(site: Ahead, worker: int) -> Any:
     """Wait for an answer of this process, and return it: the one before may take a moment more to go."""
     return wait_for(lambda: (found := site.facts())["pid"] == worker and found, "that process alone")
@@ -54,6 +59,7 @@ def test_nobody_accepts_before_he_can_answer(server: str, tmp_path: Path) -> Non
         serving = facts["parent"], facts["pid"]
         for pid in serving:
             os.kill(pid, signal.SIGSTOP)
+        wait_for(lambda: all(map(is_stopped, serving)), "them to stop")
         try:
             with ExitStack() as stack:
                 clients = [stack.enter_context(site.client()) for _ in range(3)]
@@ -183,9 +189,9 @@ def test_it_hears_of_another_environment_and_directory(server: str, tmp_path: Pa
 
 
 def test_gunicorns_timeout_does_not_count_yet(tmp_path: Path) -> None:
-    with Ahead(tmp_path, "gunicorn", worker_timeout=1) as site:
+    with Ahead(tmp_path, "gunicorn", worker_timeout=3) as site:
         standing = site.stands_by()
-        site.save("import time\ntime.sleep(3)\nVERSION = 1\n")
+        site.save("import time\ntime.sleep(4)\nVERSION = 1\n")
         site.shows("1")
         found = site.facts()
         assert found["version"] == "1"

@@ -74,8 +74,7 @@ def test_application_that_cannot_be_loaded_ends_the_start(preload: bool, tmp_pat
 # Reload
 
 
-@PRELOAD
-@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(("workers", "preload"), [(1, False), (1, True), (2, True)])
 def test_nobody_notices_reloads_good_and_broken(workers: int, preload: bool, tmp_path: Path) -> None:
     with Site(tmp_path, code=application("0", 0.8), workers=workers, threads=8, preload=preload) as site:
         with Load(site.address, 6, "/brief", pause_s=0) as brief, Load(site.address, 2, "/slow", pause_s=0) as slow:

@@ -83,7 +83,7 @@ class Site:
 def test_reloads_under_load_lose_nothing(server: str, preload: bool, tmp_path: Path) -> None:
     site = Site(tmp_path, server, preload=preload)
     with site.serving as serving, Load(serving.address) as load:
-        for number in range(2, 12):
+        for number in range(2, 7):
             site.release(number)
             assert f"generation {number}" in site.reload()
             assert site.ask()["release"] == number
@@ -97,7 +97,7 @@ def test_reloads_under_load_lose_nothing(server: str, preload: bool, tmp_path: P
                 load.wait_for_more(20)
     assert load.failures == []
     assert load.longest_s < 5, "nobody is to wait for a reload"
-    assert serving.output.count("reload refused") == 5
+    assert serving.output.count("reload refused") == 2
 
 
 @pytest.mark.parametrize("server", SERVERS)

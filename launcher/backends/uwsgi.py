@@ -27,6 +27,16 @@ LONGEST_S = 86400
 """What the router gives a request. Its --http-timeout counts while the application works: it is none of client_timeout,
 which the workers keep for a client that falls silent within a request."""
 
+HEADER_SIZE = 8190
+"""Of the longest header where the server decides: what `prod` says. uWSGI's own 4096 bytes for the whole head are less
+than the cookies of a machine on which sites are developed."""
+
+LARGEST_BUFFER = 65535
+"""uWSGI 2.0.30 counts it in 16 bits."""
+
+SMALLEST_VARIABLE = 10
+"""Bytes in that buffer: two lengths, `HTTP_`, and a name of one letter without a value."""
+
 LONGEST_CHUNK = 16 * 2**20
 """Bytes of a body's chunk that a thread may hold in memory."""
 
@@ -101,11 +111,24 @@ def _one_thread(value: float, options: Options) -> None:
         raise Refusal(reason, "Say threads = 1, or remove the key.")
 
 
-def _buffer(value: int, options: Options) -> Words:
-    # One buffer holds request line, headers and variables; uWSGI 2.0.30 counts it in 16 bits.
-    if value > 65535:
-        raise Refusal("its buffer ends at 65535 bytes", "Give at most 65535.")
-    return ("--buffer-size", str(min(65535, max(4096, 4 * value))))
+def _line(value: int, options: Options) -> None:
+    if options.protocol == "uwsgi":
+        raise Refusal("the front server reads the line", "Remove the key, and set that server's own limit.")
+    if value > LARGEST_BUFFER // 3:
+        raise Refusal("its buffer cannot hold the line twice", f"Give at most {LARGEST_BUFFER // 3}.")
+
+
+def _header_size(value: int, options: Options) -> Words:
+    if value > LARGEST_BUFFER:
+        raise Refusal(f"its buffer ends at {LARGEST_BUFFER} bytes", f"Give at most {LARGEST_BUFFER}.")
+    return _buffer(value, options)
+
+
+def _buffer(header_size: int, options: Options) -> Words:
+    # One buffer holds the request line, which is in it twice, headers and variables. As many variables are allowed as
+    # fit: with one more uWSGI would say nothing, and our layer says 431 where headers are too many.
+    size = min(LARGEST_BUFFER, max(4096, 4 * header_size + 2 * (options.max_request_line or 0)))
+    return ("--buffer-size", str(size), "--max-vars", str(size // (2 * SMALLEST_VARIABLE) + 1))
 
 
 def _workers(value: int, options: Options) -> Words:
@@ -143,6 +166,7 @@ def _always(options: Options) -> Words:
         # Where the server decides: one worker, that loads the application itself, as a reload needs it.
         *(_workers(1, options) if options.workers is None else ()),
         *(("--lazy-apps",) if options.preload is None else ()),
+        *(_buffer(HEADER_SIZE, options) if options.max_header_size is None else ()),
         # Otherwise a debugger in a worker would read /dev/null; production has no debugger.
         *(() if options.production else ("--honour-stdin",)),
         # It closes after each answer without saying so: a keep-alive client would send into a closing connection.
@@ -173,7 +197,8 @@ RULES = {
     "drain_delay": hook("drain_delay", "a thread of ours waits, in its main process"),
     "keepalive": compute(_keepalive, "--http-keepalive", "--so-keepalive", "--http-timeout").but(
         "by a router, one process more; in whole seconds, at least 2; an answer of unknown length closes the "
-        "connection; whoever asks of a worker that is killed hears nothing for as long"
+        "connection, and so does a second request that comes along with the first; whoever asks of a worker that is "
+        "killed hears nothing for as long"
     ),
     "client_timeout": compute(_client_timeout, "--socket-timeout", "--http-headers-timeout"),
     "max_requests": flag("--max-requests", "-R"),
@@ -188,8 +213,12 @@ RULES = {
     "tls_key": impossible(NO_TLS),
     "tls_ca": impossible(NO_TLS),
     "tls_client_cert": impossible(NO_TLS),
-    "max_request_line": impossible("it limits the whole request head only", harmless=lambda value: False),
-    "max_header_size": compute(_buffer, "--buffer-size", "-b").but("the whole request head may be four times this"),
+    "max_request_line": hook(
+        "max_request_line", "our layer in its workers answers 414; to a line that its buffer cannot hold nobody answers"
+    ).only(_line),
+    "max_header_size": compute(_header_size, "--buffer-size", "-b", "--max-vars", "-v").but(
+        "the headers together may be four times this; whoever sends more hears nothing, and more than 100 get 431"
+    ),
     "log_level": impossible("its messages have no levels", harmless=lambda value: False),
     "log_file": hook("log_file", "our runner points standard error to it")._replace(natives=("logto", "logto2")),
 }

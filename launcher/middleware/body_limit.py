@@ -34,9 +34,9 @@ def limit_body(app: WSGIApplication, limit: int) -> WSGIApplication:
         if length:
             # Latin-1 has no decimals but 0 to 9; uWSGI 2.0.30 and wsgiref let `+5`, `-5` and `abc` through.
             if not length.isdecimal():
-                return refuse(environ, start_response, BAD_REQUEST)
+                return answer(environ, start_response, BAD_REQUEST)
             if len(length) > 18 or int(length) > limit:
-                return refuse(environ, start_response, TOO_LARGE)
+                return answer(environ, start_response, TOO_LARGE)
         # HTTP/2 needs no Transfer-Encoding to leave the length open.
         elif environ.get("SERVER_PROTOCOL", "") > "HTTP/1.1":
             return Counted(environ, start_response, limit).run(app)
@@ -45,14 +45,6 @@ def limit_body(app: WSGIApplication, limit: int) -> WSGIApplication:
         return app(environ, start_response)
 
     return limited
-
-
-def refuse(environ: WSGIEnvironment, start_response: StartResponse, status: str) -> list[bytes]:
-    """Answer `status`, and close the connection where an application may say so: the body is still to come."""
-    # PEP 3333 forbids Connection: waitress 3.0.2 and wsgiref answer 500 to it, gunicorn 27.0.1 drops it.
-    # These read the rest or close by themselves.
-    headers = (("Connection", "close"),) if "uwsgi.version" in environ else ()
-    return answer(environ, start_response, status, headers)
 
 
 class CountedInput:
@@ -123,7 +115,7 @@ class Counted:
         except BodyTooLarge:
             if self._started:
                 raise
-            return refuse(self._environ, self._start_response, TOO_LARGE)
+            return answer(self._environ, self._start_response, TOO_LARGE)
         if self._refusal is not None:
             self.close()
             return self._refusal
@@ -137,7 +129,7 @@ class Counted:
             return _discard
         # Whatever the application made of the error: the client is told the reason.
         if self._input.exceeded and not self._started and not status.startswith("413"):
-            self._refusal = refuse(self._environ, self._start_response, TOO_LARGE)
+            self._refusal = answer(self._environ, self._start_response, TOO_LARGE)
             return _discard
         self._started = True
         if exc_info:
@@ -154,7 +146,7 @@ class Counted:
             if self._started:
                 raise
             if self._refusal is None:
-                self._refusal = refuse(self._environ, self._start_response, TOO_LARGE)
+                self._refusal = answer(self._environ, self._start_response, TOO_LARGE)
         yield from self._refusal or ()
 
     def close(self) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
-from .body_limit import BAD_REQUEST, BodyTooLarge, refuse
+from .answer import answer
+from .body_limit import BAD_REQUEST, BodyTooLarge
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,9 +32,9 @@ def read_whole_body(app: WSGIApplication) -> WSGIApplication:
         if coding is None:
             return app(environ, start_response)
         if coding.strip().lower() != "chunked":
-            return refuse(environ, start_response, NOT_IMPLEMENTED)
+            return answer(environ, start_response, NOT_IMPLEMENTED)
         if environ.get("CONTENT_LENGTH"):
-            return refuse(environ, start_response, BAD_REQUEST)
+            return answer(environ, start_response, BAD_REQUEST)
         stream = environ["wsgi.input"]
         body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it lasts as long as the request
         try:
@@ -42,7 +43,7 @@ def read_whole_body(app: WSGIApplication) -> WSGIApplication:
         except BodyTooLarge:
             raise
         except OSError:  # malformed, or not sent: so say gunicorn 27.0.1 and uWSGI 2.0.30
-            return refuse(environ, start_response, BAD_REQUEST)
+            return answer(environ, start_response, BAD_REQUEST)
         del environ["HTTP_TRANSFER_ENCODING"]
         environ["CONTENT_LENGTH"] = str(body.tell())
         environ["wsgi.input"] = body

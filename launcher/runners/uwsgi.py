@@ -41,7 +41,8 @@ def main() -> None:
     """Do what uWSGI has no word for, and become it.
 
     LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output), `user`, whose variables are
-    set, and `drain_delay` in seconds. LAUNCHER_UNLINK names unix sockets that the caller bound and leaves to us.
+    set, `drain_delay` in seconds, and `max_request_line` in bytes. LAUNCHER_UNLINK names unix sockets that the caller
+    bound and leaves to us.
     """
     succession = uwsgi_succession.inherit()
     told = json.loads(os.environ.pop("LAUNCHER_UWSGI", "") or "{}")
@@ -59,7 +60,8 @@ def main() -> None:
     workers, slots = number_after("--cheaper", sys.argv, 1), number_after("--processes", sys.argv, 1)
     # 60 seconds is uWSGI's own mercy.
     grace_s = number_after("--worker-reload-mercy", sys.argv, 60)
-    rows = uwsgi_table.create(workers, slots, grace_s, os.environ, told.get("drain_delay") or 0.0, routed)
+    delay_s, max_line = told.get("drain_delay") or 0.0, told.get("max_request_line")
+    rows = uwsgi_table.create(workers, slots, grace_s, os.environ, delay_s, routed, max_line)
     if succession:
         rows.succeed(succession.reload["generation"], uwsgi_succession.first_row(slots))
     # Until the loop of the master has begun and has its own way with it. SIGHUP is ignored by uWSGI itself.

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 TOO_LONG = "414 URI Too Long"
+TOO_MANY = "431 Request Header Fields Too Large"
+HEADERS = ("HTTP_", "CONTENT_")
+FEW = 100
+"""Variables, the server's own among them, that cannot be too many headers."""
 LONGEST_LENGTH = 18
 """Digits of a Content-Length that anybody could mean; Python reads no more than 4300."""
 WITHOUT_BODY = ("1", "204", "304")
@@ -29,29 +33,34 @@ LINGER_S = 2.0
 PIECE = 65536
 
 
-def for_uwsgi(application: WSGIApplication, closes: Callable[[], bool], *, routed: bool, http: bool) -> WSGIApplication:
+def for_uwsgi(
+    application: WSGIApplication, closes: Callable[[], bool], *, routed: bool, http: bool, max_line: int | None = None
+) -> WSGIApplication:
     """Answer 500 where the application raises, say how long an answer in one piece is, and when it was made.
 
     uWSGI 2.0.30 closes without a word in the first case, and its router to show where an answer of unknown length ends.
     It knows no Date, which a server with a clock has to send (RFC 9110, 6.6.1).
     Behind the router each answer says that the connection closes where `closes` returns so, which makes the router do
     it, and where the client asked for that or has not been read to the end: the router does it too, and would not say
-    it. `http` says that uWSGI itself has read the request, rather than a front server.
+    it. `http` says that uWSGI itself has read the request, rather than a front server; its first line may have
+    `max_line` bytes.
     """
 
     inner = without_body_to_head(application)
+    limit = max_line or sys.maxsize
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         length = environ.get("CONTENT_LENGTH") or "0"
         sent = environ["wsgi.input"] if length != "0" else None
-        refusal = _refusal(environ, length) if http else ""
+        refusal = _refusal(environ, length, limit) if http else ""
+        chunked = http and "HTTP_TRANSFER_ENCODING" in environ
         closing = closes
-        if routed and (refusal or environ.get("HTTP_CONNECTION", "").lower() == "close"):
+        if routed and (refusal or chunked or environ.get("HTTP_CONNECTION", "").lower() == "close"):
             closing = _always
         elif routed and sent is not None:
             sent = environ["wsgi.input"] = CountedInput(sent, int(length))
             closing = partial(_unread, sent, closes)
-        if http and "HTTP_TRANSFER_ENCODING" in environ:
+        if chunked:
             environ["wsgi.input"] = _Chunks()
         if environ.get("HTTP_EXPECT", "").lower() == "100-continue" and http and not (routed or refusal):
             _tell_to_go_on()  # the router does it by itself
@@ -79,16 +88,27 @@ def _unread(body: CountedInput, closes: Callable[[], bool]) -> bool:
     return bool(body.left) or closes()
 
 
-def _refusal(environ: WSGIEnvironment, length: str) -> str:
+def _refusal(environ: WSGIEnvironment, length: str, max_line: int) -> str:
     """Return the status for a request that uWSGI 2.0.30 lets through and others refuse; empty for any other.
 
     Where it has no room for the query string it goes on without, and says so in its log. What is no HTTP at all has no
     method.
     """
-    if not length.isdecimal() or len(length) > LONGEST_LENGTH or "REQUEST_METHOD" not in environ:
+    method = environ.get("REQUEST_METHOD")
+    if not length.isdecimal() or len(length) > LONGEST_LENGTH or method is None:
         return BAD_REQUEST
     uri = environ.get("REQUEST_URI", "")
-    return TOO_LONG if "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?" else ""
+    if len(method) + len(uri) + len(environ.get("SERVER_PROTOCOL", "")) + 2 > max_line:
+        return TOO_LONG
+    if "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?":
+        return TOO_LONG
+    return TOO_MANY if len(environ) > FEW and _has_too_many_headers(environ) else ""
+
+
+def _has_too_many_headers(environ: WSGIEnvironment) -> bool:
+    from .http_head import MAX_HEADERS  # dear to import, and rarely of use
+
+    return sum(name.startswith(HEADERS) for name in environ) > MAX_HEADERS
 
 
 def _tell_to_go_on() -> None:
@@ -175,6 +195,8 @@ class _Head:
         status, headers = self._told
         added = []
         names = {name.lower() for name, _ in headers}
+        if "connection" in names:  # which PEP 3333 leaves to the server
+            headers = [header for header in headers if header[0].lower() != "connection"]
         if length is not None and not status.startswith(WITHOUT_BODY) and not names & FRAMING:
             added.append(("Content-Length", str(length)))
         if self._dated and "date" not in names:

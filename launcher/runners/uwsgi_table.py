@@ -26,13 +26,19 @@ _table: list[Table] = []
 
 
 def create(
-    workers: int, slots: int, grace_s: float, environ: MutableMapping[str, str], drain_delay_s: float, routed: bool
+    workers: int,
+    slots: int,
+    grace_s: float,
+    environ: MutableMapping[str, str],
+    drain_delay_s: float,
+    routed: bool,
+    max_line: int | None,
 ) -> Table:
     """Make the table of this instance, before uWSGI forks, and return it.
 
     What systemd put into the environment is taken out of it: uWSGI 2.0.30 says READY before a worker can answer.
     """
-    _table[:] = [Table(workers, slots, grace_s, environ, drain_delay_s, routed)]
+    _table[:] = [Table(workers, slots, grace_s, environ, drain_delay_s, routed, max_line)]
     return table()
 
 
@@ -54,6 +60,7 @@ class Table:
         environ: MutableMapping[str, str],
         drain_delay_s: float,
         routed: bool,
+        max_line: int | None,
     ) -> None:
         self.directory = environ.get(instance.VARIABLE)
         """Of the record of this instance."""
@@ -67,6 +74,8 @@ class Table:
         self.drain_delay_s = drain_delay_s
         self.routed = routed
         """Whether clients speak to uWSGI's router, which speaks to the workers."""
+        self.max_line = max_line
+        """Bytes of the longest request line, where there is a limit."""
         self.master = os.getpid()
         size = 8 * (_HEAD + _ROW * self.slots)
         self._fd = os.memfd_create("launcher")

@@ -91,8 +91,9 @@ def load_as_worker() -> WSGIApplication:
 
 
 def _answering(application: WSGIApplication) -> WSGIApplication:
-    routed = table().routed
-    return for_uwsgi(application, lambda: table().draining, routed=routed, http=routed or "http-socket" in uwsgi.opt)
+    routed, max_line = table().routed, table().max_line
+    http = routed or "http-socket" in uwsgi.opt
+    return for_uwsgi(application, lambda: table().draining, routed=routed, http=http, max_line=max_line)
 
 
 def _sudden_end() -> ApplicationError:

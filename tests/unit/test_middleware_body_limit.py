@@ -49,13 +49,6 @@ class TestAnnouncedLength:
     def test_request_without_body_passes(self, changes: dict[str, str]) -> None:
         assert call(limit_body(echo, 0), make_environ(**changes)).status == "200 OK"
 
-    def test_connection_is_closed_where_an_application_may_say_so(self) -> None:
-        app = limit_body(never, 10)
-        plain = call(app, make_environ(CONTENT_LENGTH="11"))
-        assert "Connection" not in plain.header
-        uwsgi = call(app, make_environ(CONTENT_LENGTH="11", **{"uwsgi.version": b"2.0.30"}))
-        assert uwsgi.header["Connection"] == "close"
-
     def test_refusal_keeps_the_contract(self) -> None:
         answer = call(validator(limit_body(never, 10)), make_environ(CONTENT_LENGTH="11"))
         assert (answer.status, answer.error) == ("413 Content Too Large", None)

@@ -118,12 +118,22 @@ def test_whoever_asks_of_an_application_that_raises_hears_it(begun: bool, capsys
 
 @pytest.mark.parametrize(
     ("draining", "environ", "closes"),
-    [(False, {}, False), (True, {}, True), (False, {"HTTP_CONNECTION": "Close"}, True)],
-    ids=["serving", "stopping", "asked"],
+    [
+        (False, {}, False),
+        (True, {}, True),
+        (False, {"HTTP_CONNECTION": "Close"}, True),
+        (False, {"HTTP_TRANSFER_ENCODING": "chunked"}, True),
+    ],
+    ids=["serving", "stopping", "asked", "chunked"],
 )
 def test_who_is_to_go_is_told(draining: bool, environ: dict[str, str], closes: bool) -> None:
     server = Server(whole(b"x"), environ, draining=draining)
     assert server.headers.get("Connection") == ("close" if closes else None)
+
+
+def test_what_an_application_says_of_the_connection_is_dropped() -> None:
+    application = whole(b"x", headers=(("Connection", "keep-alive"), ("X-Mine", "1")))
+    assert Server(application).headers == {"X-Mine": "1", "Content-Length": "1"}
 
 
 def test_what_nobody_read_of_a_body_is_read_after_the_answer() -> None:

@@ -37,9 +37,6 @@ LARGEST_BUFFER = 65535
 SMALLEST_VARIABLE = 10
 """Bytes in that buffer: two lengths, `HTTP_`, and a name of one letter without a value."""
 
-LONGEST_CHUNK = 16 * 2**20
-"""Bytes of a body's chunk that a thread may hold in memory."""
-
 
 def _against_router(options: Options) -> Refusal | None:
     """Return why uWSGI's router cannot have the connections, and hand requests to the workers."""
@@ -161,8 +158,6 @@ def _always(options: Options) -> Words:
         "--hook-master-start", "unix_signal:23 worker_wakeup",
         # The master would sleep over workers that end fast, and a reload is such a time.
         "--forkbomb-delay", "0",
-        # A chunk is held in memory; with the default a client that sends a MiB at a time would be refused.
-        "--chunked-input-limit", str(LONGEST_CHUNK),
         # Where the server decides: one worker, that loads the application itself, as a reload needs it.
         *(_workers(1, options) if options.workers is None else ()),
         *(("--lazy-apps",) if options.preload is None else ()),

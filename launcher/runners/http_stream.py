@@ -5,7 +5,7 @@ import math
 import socket
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import IO, Any
 
@@ -170,25 +170,33 @@ def open_body(stream: ClientStream, head: Head, max_size: int) -> "tuple[Body, i
 def _unchunk(stream: ClientStream, max_size: int) -> IO[bytes]:
     file: IO[bytes] = tempfile.SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - the body's reader closes it
     try:
-        while size := chunk_size(_chunk_line(stream)):
-            if file.tell() + size > max_size:
-                raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {max_size} bytes")
-            while size:
-                if not (data := stream.read(size)):
-                    raise ClientGone("closed within the body")
-                file.write(data)
-                size -= len(data)
-            if _chunk_line(stream):
-                raise bad("malformed chunk")
-        trailers = 0
-        while line := _chunk_line(stream):
-            trailers += len(line)
-            if trailers > CHUNK_LINE:
-                raise bad("more trailers than a request needs")
+        for data in unchunked(stream, max_size):
+            file.write(data)
     except BaseException:
         file.close()
         raise
     return file
+
+
+def unchunked(stream: ClientStream, max_size: int) -> Iterator[bytes]:
+    """Yield the pieces of a chunked body as they come, and read its end. Raises Refusal, ValueError, ClientGone."""
+    left = max_size
+    while size := chunk_size(_chunk_line(stream)):
+        left -= size
+        if left < 0:
+            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {max_size} bytes")
+        while size:
+            if not (data := stream.read(size)):
+                raise ClientGone("closed within the body")
+            yield data
+            size -= len(data)
+        if _chunk_line(stream):
+            raise bad("malformed chunk")
+    trailers = 0
+    while line := _chunk_line(stream):
+        trailers += len(line)
+        if trailers > CHUNK_LINE:
+            raise bad("more trailers than a request needs")
 
 
 def _chunk_line(stream: ClientStream) -> bytes:

@@ -61,7 +61,9 @@ def for_uwsgi(
             sent = environ["wsgi.input"] = CountedInput(sent, int(length))
             closing = partial(_unread, sent, closes)
         if chunked:
-            environ["wsgi.input"] = _Chunks()
+            from .uwsgi_chunks import Chunks  # there is no uwsgi but in its workers
+
+            environ["wsgi.input"] = Chunks(environ["wsgi.multithread"])
         if environ.get("HTTP_EXPECT", "").lower() == "100-continue" and http and not (routed or refusal):
             _tell_to_go_on()  # the router does it by itself
         head = _Head(start_response, closing, dated=http)
@@ -117,24 +119,6 @@ def _tell_to_go_on() -> None:
 
     with contextlib.suppress(OSError):
         os.write(uwsgi.connection_fd(), b"HTTP/1.1 100 Continue\r\n\r\n")
-
-
-class _Chunks:
-    """A body that comes in chunks; uWSGI 2.0.30 decodes them, but not as a stream."""
-
-    def __init__(self) -> None:
-        self._left = b""
-        self._ended = False
-
-    def read(self, size: int) -> bytes:
-        """Return some bytes, at most `size`; none at the end. Raises OSError."""
-        if not (self._left or self._ended):
-            import uwsgi  # there is none but in its workers
-
-            self._left = uwsgi.chunked_read()
-            self._ended = not self._left
-        data, self._left = self._left[:size], self._left[size:]
-        return data
 
 
 class _Thorough:

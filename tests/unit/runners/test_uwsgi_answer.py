@@ -118,13 +118,8 @@ def test_whoever_asks_of_an_application_that_raises_hears_it(begun: bool, capsys
 
 @pytest.mark.parametrize(
     ("draining", "environ", "closes"),
-    [
-        (False, {}, False),
-        (True, {}, True),
-        (False, {"HTTP_CONNECTION": "Close"}, True),
-        (False, {"HTTP_TRANSFER_ENCODING": "chunked"}, True),
-    ],
-    ids=["serving", "stopping", "asked", "chunked"],
+    [(False, {}, False), (True, {}, True), (False, {"HTTP_CONNECTION": "Close"}, True)],
+    ids=["serving", "stopping", "asked"],
 )
 def test_who_is_to_go_is_told(draining: bool, environ: dict[str, str], closes: bool) -> None:
     server = Server(whole(b"x"), environ, draining=draining)

@@ -173,7 +173,7 @@ def short(path: str) -> str:
 
 def sudden_end(status: int) -> ApplicationError:
     """Return what is said of a worker that could not say it: by its exit status, or the negative number of a signal."""
-    from .supervise.crew import how_it_ended
+    from .supervise.children import how_it_ended
 
     return ApplicationError(f"a worker {how_it_ended(status)} while it loaded the application.")
 

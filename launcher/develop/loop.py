@@ -13,8 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LaunchError
-from ..supervise.crew import how_it_ended
-from ..supervise.template import become_subreaper
+from ..supervise.children import become_subreaper, ended, how_it_ended
 from .channel import FAILURE, LEARNT, STALE, Channel, server_log
 from .failures import failure
 from .project import Project
@@ -162,13 +161,7 @@ class Loop:
                 self._news.reload_begins()
                 self._since = time.monotonic()
                 self._act(project, "asked for")
-        while True:
-            try:
-                pid, raw = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
+        for pid, status in ended():
             if pid in self._leaving:
                 self._leaving.pop(pid).notices.close()
                 self._terminal.restore()
@@ -176,7 +169,7 @@ class Loop:
             if pid == self._checks:
                 self._checks = 0
             if self._server is not None and pid == self._server.pid:
-                self._lose(self._server, os.waitstatus_to_exitcode(raw))
+                self._lose(self._server, status)
 
     def _stop(self, number: int) -> None:
         again, self._stopping = self._stopping, number

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from ..errors import Exit
 from ..lean import Record
 from .actions import AbandonReload, Action, Adopt, Close, Drain, End, EndReload, GiveUp, Leave, Prove, Say, Start, Tell
+from .children import how_it_ended
 
 STARTING, READY, LEAVING = "starting", "ready", "leaving"
 
@@ -391,13 +392,3 @@ class Crew:
 
     def _tell(self, *lines: str) -> None:
         self._actions.append(Tell(lines))
-
-
-def how_it_ended(status: int) -> str:
-    """Return a clause about a process, by its exit status or the negative number of a signal."""
-    if status >= 0:
-        return f"ended with status {status}"
-    try:
-        return f"was ended by {signal.Signals(-status).name}"
-    except ValueError:
-        return f"was ended by signal {-status}"

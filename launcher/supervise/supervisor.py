@@ -21,6 +21,7 @@ from ..lean import Generic, Record, TypeVar
 from ..systemd import notify
 from . import actions as act
 from .actions import Action
+from .children import ended
 from .crew import Crew, Terms
 from .ledger import Ledger
 from .notices import REPLACE, Notices, Post
@@ -160,14 +161,7 @@ class Supervisor(Generic[T]):
         self._reap()
 
     def _reap(self) -> None:
-        while True:
-            try:
-                pid, raw = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if not pid:
-                return
-            status = os.waitstatus_to_exitcode(raw)
+        for pid, status in ended():
             self._meet()
             for template in list(self._templates.values()):
                 if template.pid == pid:

@@ -4,20 +4,18 @@ The supervisor forks it, and stays the parent of all: a worker's own parent ends
 child of the supervisor, which is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
 """
 
-import ctypes
 import os
 import signal
 import socket
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
+from .children import become_subreaper
 from .notices import Post
 
 if TYPE_CHECKING:
     from .supervisor import Orders, Supervisor
 
 T = TypeVar("T")
-
-PR_SET_CHILD_SUBREAPER = 36
 
 LAST_WORDS_S = 5.0
 """For the process between a template that has ended and a worker, which has no more to do than to tell of it."""
@@ -73,12 +71,6 @@ class Template(Generic[T]):
 
     def close(self) -> None:
         self._channel.close()
-
-
-def become_subreaper() -> None:
-    """Become the parent of a process whose own parent ends: prctl(2). Raises OSError."""
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
 def serve_forks(channel: socket.socket, post: Post, supervisor: "Supervisor[T]", orders: "Orders[T]") -> NoReturn:

@@ -8,68 +8,23 @@ import signal
 from collections.abc import Iterable
 
 from ..errors import Exit
-from ..lean import Record
 from .actions import AbandonReload, Action, Adopt, Close, Drain, End, EndReload, GiveUp, Leave, Prove, Say, Start, Tell
 from .children import how_it_ended
-
-STARTING, READY, LEAVING = "starting", "ready", "leaving"
+from .terms import Terms
+from .worker import LEAVING, NEVER, READY, STARTING, Worker
 
 SERVING, DRAINING, STOPPING = "serving", "draining", "stopping"
 
-MOST_DEATHS = 5
-"""So many workers in a row that die before they are ready end the service, when no other serves."""
 FIRST_DELAY_S = 0.1
 LONGEST_DELAY_S = 30.0
 STEADY_S = 10.0
 """A worker that has been ready for so long has nothing to do with the deaths before it."""
-START_S = 300.0
-NEVER = float("inf")
 EXTEND_EVERY_S = 5.0
 EXTEND_BY_S = 10.0
 QUICK_S = 1.0
 """What SIGINT leaves to the requests in flight (launcher.runners.signals)."""
-SLACK_S = 5.0
-"""What a worker needs to end beyond the time that its requests have."""
 KILL_S = 1.0
-"""The same for one that is killed."""
-
-
-class Terms(Record):
-    """What was agreed; times are seconds, 0 is never or none."""
-
-    workers: int = 1
-    graceful_timeout: float = 30.0
-    drain_delay: float = 0.0
-    worker_timeout: float = 0.0
-    watchdog: float = 0.0
-    """How often the service manager wants to hear of us."""
-    most_deaths: int = MOST_DEATHS
-    start_timeout: float = START_S
-    """The longest time that a worker may take to load the application."""
-
-
-class Worker:
-    """One worker, as far as it is known here."""
-
-    def __init__(self, number: int, generation: int, now: float, deadline: float) -> None:
-        self.number = number
-        self.generation = generation
-        self.pid = 0
-        """For the log only."""
-        self.state = STARTING
-        self.since = now
-        """When its state began."""
-        self.beat = now
-        """When it was heard of last."""
-        self.asked = False
-        """Whether it wants to be replaced."""
-        self.accepts = True
-        """Whether it takes connections, once it is ready: until it says that it goes."""
-        self.deadline = deadline
-        """When it is killed, unless its state has changed by then."""
-
-    def __str__(self) -> str:
-        return f"worker {self.number} (pid {self.pid})"
+"""What a second signal leaves to the workers that it kills."""
 
 
 class Crew:
@@ -118,8 +73,7 @@ class Crew:
     def ready(self, number: int, now: float) -> list[Action]:
         worker = self.workers.get(number)
         if worker and worker.state == STARTING:
-            self._become(worker, READY, now)
-            worker.beat = now
+            worker.ready(now)
             if not self._answers:
                 self._answers = True
                 self._watchdog_at = now
@@ -150,8 +104,7 @@ class Crew:
             worker.accepts = False
         if worker and worker.state == READY and self._state != STOPPING:
             self._say("warning", f"{worker} was told to stop, and not by us: another is started")
-            self._become(worker, LEAVING, now)
-            worker.deadline = now + self._terms.graceful_timeout + SLACK_S
+            worker.leave(self._terms.graceful_timeout, now)
         return self._done(now)
 
     def died(self, number: int, status: int, now: float) -> list[Action]:
@@ -215,18 +168,11 @@ class Crew:
 
     def tick(self, now: float, sign: float = 0.0) -> list[Action]:
         """Time has passed. `sign` is when a thread that answers requests has last shown that it takes work."""
-        for worker in list(self.workers.values()):
-            limit = self._terms.worker_timeout
-            if worker.state == READY and limit and now - worker.beat >= limit:
-                self._say("error", f"{worker} has shown no sign of life for {limit:g} s, and is killed")
+        for worker in self.workers.values():
+            if now >= worker.late_at(self._terms):
+                self._say("error", f"{worker} {worker.lateness(self._terms)}, and is killed")
                 self._actions.append(End(worker.number, "kill"))
-                worker.beat = now + SLACK_S  # its end is a matter of moments
-            elif worker.state != READY and now >= worker.deadline:
-                late = f"was not ready after {self._terms.start_timeout:g} s"
-                why = late if worker.state == STARTING else "did not end in time"
-                self._say("error", f"{worker} {why}, and is killed")
-                self._actions.append(End(worker.number, "kill"))
-                worker.deadline = now + SLACK_S
+                worker.killed(now)
         if self._state == DRAINING and now >= self._drained_at:
             self._finish("stop", now)
         if self._extends() and now >= self._extend_at:
@@ -240,11 +186,7 @@ class Crew:
 
     def next_tick(self) -> float | None:
         """Return when `tick` has something to do, unless anything happens before; None if never."""
-        times = [each.deadline for each in self.workers.values() if each.state != READY and each.deadline < NEVER]
-        if self._terms.worker_timeout:
-            times += [
-                worker.beat + self._terms.worker_timeout for worker in self.workers.values() if worker.state == READY
-            ]
+        times = [at for worker in self.workers.values() if (at := worker.late_at(self._terms)) < NEVER]
         if self._state == DRAINING:
             times.append(self._drained_at)
         if self._leave_at and self.workers:
@@ -324,9 +266,8 @@ class Crew:
             self._end(worker, "retire", now)
 
     def _end(self, worker: Worker, how: str, now: float) -> None:
-        self._become(worker, LEAVING, now)
-        grace = self._terms.graceful_timeout
-        worker.deadline = now + SLACK_S + (min(grace, QUICK_S) if how == "quick" else grace)
+        grace_s = self._terms.graceful_timeout
+        worker.leave(min(grace_s, QUICK_S) if how == "quick" else grace_s, now)
         self._actions.append(End(worker.number, how))
 
     def _mourn(self, worker: Worker, how: str, status: int, now: float) -> None:
@@ -382,10 +323,6 @@ class Crew:
         """Return whether the service manager has to wait for the application to be loaded."""
         until = self._began + self._terms.start_timeout
         return self._state == SERVING and not self._answers and self._extend_at < until
-
-    def _become(self, worker: Worker, state: str, now: float) -> None:
-        worker.state = state
-        worker.since = now
 
     def _say(self, level: str, text: str) -> None:
         self._actions.append(Say(level, text))

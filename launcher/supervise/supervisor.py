@@ -17,14 +17,15 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .. import instance
 from ..application import DEVELOP
 from ..board import Board
-from ..lean import Generic, Record, TypeVar
+from ..lean import Generic, TypeVar
 from ..systemd import notify
 from . import actions as act
 from .actions import Action
 from .children import ended
-from .crew import Crew, Terms
+from .crew import Crew
 from .ledger import Ledger
 from .notices import REPLACE, Notices, Post
+from .trade import Orders, Trade
 
 if TYPE_CHECKING:
     from ..runners.reload import Reload, Verdict
@@ -38,30 +39,6 @@ SIGN_S = 1.0
 """How often workers show that they answer, unless the service manager wants to know sooner."""
 
 logger = logging.getLogger("launcher.supervisor")
-
-
-class Orders(Record, Generic[T]):
-    """How the workers of one generation are made."""
-
-    options: T
-    environ: Mapping[str, str]
-
-
-class Trade(Record, Generic[T]):
-    """What the workers are."""
-
-    live: Callable[[Post, T], NoReturn]
-    """Be a worker, to its end; called in a process of its own, with signals blocked."""
-    load: Callable[[Post, T], Callable[[Post], NoReturn]]
-    """Load the application in a process that workers are forked from; return what they are to do."""
-    read: Callable[[Sequence[str]], T]
-    """Read the flags of a native command."""
-    terms: Callable[[T], Terms]
-    adopt: Callable[[T], None]
-    """Change the supervisor itself, once workers with these options have replaced the others."""
-    preload: bool
-    signals: Mapping[str, int]
-    """`retire`, `stop`, `quick`, `kill` -> the signal that says so."""
 
 
 class Supervisor(Generic[T]):

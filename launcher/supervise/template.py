@@ -13,7 +13,8 @@ from .children import become_subreaper
 from .notices import Post
 
 if TYPE_CHECKING:
-    from .supervisor import Orders, Supervisor
+    from .supervisor import Supervisor
+    from .trade import Orders
 
 T = TypeVar("T")
 

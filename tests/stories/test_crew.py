@@ -21,7 +21,8 @@ from launcher.supervise.actions import (
     Start,
     Tell,
 )
-from launcher.supervise.crew import Crew, Terms
+from launcher.supervise.crew import Crew
+from launcher.supervise.terms import Terms
 
 ONE = Terms()
 SERVING = "app on 127.0.0.1:80"

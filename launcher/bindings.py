@@ -52,6 +52,18 @@ class State:
     def copy(self) -> State:
         return State(self.names.copy(), self.rest)
 
+    def exported(self) -> list[str] | None:
+        """Return the names of a star import from a module that ends like this, or None if they cannot be told."""
+        listed = self.get("__all__")
+        if self.rest is not None or (listed and not (listed.known and isinstance(listed.value, tuple))):
+            return None
+        if listed:
+            assert isinstance(listed.value, tuple)
+            return list(listed.value)
+        if self.get("__getattr__"):  # it is asked for __all__, too
+            return None
+        return [name for name, binding in self.names.items() if binding and not name.startswith("_")]
+
 
 def either(one: Binding | None, other: Binding | None) -> Binding | None:
     """Return what is certain of a name that is as `one` or as `other` says."""

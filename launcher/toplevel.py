@@ -207,7 +207,7 @@ class Module:
             self.blur(f"may come from {module or 'a module'}, which {found}", node.lineno)
             return
         other = self.program.complete(module)
-        exports = self._exported(other)
+        exports = other.exported()
         if exports is None:
             self.blur(f"may come from {module}, whose names cannot be read", node.lineno)
             return
@@ -217,18 +217,6 @@ class Module:
                 reason = f"may come from {module}" if binding is None else binding.reason
                 binding = self.bound(node, reason)._replace(sure=old is not None and old.sure)
             self.bind(name, binding)
-
-    def _exported(self, other: State) -> list[str] | None:
-        """Return the names of a star import, or None if they cannot be told."""
-        listed = other.get("__all__")
-        if other.rest is not None or (listed and not (listed.known and isinstance(listed.value, tuple))):
-            return None
-        if listed:
-            assert isinstance(listed.value, tuple)
-            return list(listed.value)
-        if other.get("__getattr__"):  # it is asked for __all__, too
-            return None
-        return [name for name, binding in other.names.items() if binding and not name.startswith("_")]
 
     def _branch(self, blocks: Iterable[Sequence[_ast.stmt]]) -> None:
         """Follow each of the blocks from here, and keep what those that end agree on."""
@@ -345,7 +333,7 @@ class Module:
         other = self.program.complete(module)
         names = [alias.name for alias in node.names]
         if names == ["*"]:
-            exports = self._exported(other)
+            exports = other.exported()
             if exports is None:
                 return False
             names = exports

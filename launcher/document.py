@@ -12,7 +12,8 @@ from msgspec import UNSET, Struct, UnsetType, field, to_builtins
 from .environment import APPLICATION_VARIABLE
 from .errors import Finding
 from .layers import entries
-from .options import OPTIONS, Option
+from .option import Option
+from .options import OPTIONS
 from .origin import Origin, Setting
 from .plan import LaunchPlan
 

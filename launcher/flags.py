@@ -6,7 +6,8 @@ from typing import Any
 import click
 
 from .kinds import Flag
-from .options import OPTIONS, Option
+from .option import Option
+from .options import OPTIONS
 
 Said = Mapping[str, tuple[str, ...]]
 

@@ -8,7 +8,8 @@ from .address import Address
 from .errors import Exit, Finding, did_you_mean
 from .kinds import AddressKind, BadValue, ListOf, MiddlewareKind, Path, Table
 from .lean import TYPE_CHECKING, Record
-from .options import OPTIONS, Option
+from .option import Option
+from .options import OPTIONS
 from .origin import DEFAULT, Layer, Origin, Setting
 from .tomlfile import TomlFile
 

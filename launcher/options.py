@@ -6,7 +6,6 @@ from .kinds import (
     AddressKind,
     Choice,
     Flag,
-    Kind,
     ListOf,
     MiddlewareKind,
     Mode,
@@ -19,67 +18,13 @@ from .kinds import (
     module_complaint,
     path_complaint,
 )  # fmt: skip
-from .lean import TYPE_CHECKING, Generic, TypeVar, overload
+from .lean import TYPE_CHECKING
 from .measures import Duration, Size
+from .option import Option, Values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from typing import Any
-
-
-T = TypeVar("T")
-
-
-class Option(Generic[T]):
-    """One thing a person can set.
-
-    On the class `Options` it is the declaration; on an instance it is the value, so that
-    `options.request_timeout` is `float | None` to the type checker.
-    """
-
-    name: str
-
-    def __init__(
-        self,
-        kind: Kind[T],
-        help: str,
-        *,
-        group: str,
-        default: T | None = None,
-        supplied: str = "",
-        anywhere: bool = True,
-    ) -> None:
-        self.kind = kind
-        self.help = help
-        self.group = group
-        self.default = default
-        self.supplied = supplied
-        """How we honour the option ourselves on every server; empty where each server has a rule."""
-        self.anywhere = anywhere
-        """Whether a profile may set it; if not, only `[tool.serve]`, variables and flags can."""
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> Option[T]: ...
-    @overload
-    def __get__(self, instance: Options, owner: type) -> T | None: ...
-    def __get__(self, instance: Options | None, owner: type) -> Option[T] | T | None:
-        return self if instance is None else instance._values.get(self.name)
-
-    @property
-    def flag(self) -> str:
-        """How the command line spells it: `APP` stands without a flag."""
-        return "APP" if self.name == "app" else "--" + self.name.replace("_", "-")
-
-    @property
-    def variable(self) -> str:
-        return "SERVE_" + self.name.upper()
-
-    def show(self, value: T | None) -> Any:
-        """Return the value as TOML and JSON would hold it; None means that the server decides."""
-        return None if value is None else self.kind.show(value)
 
 
 IN_WORKERS = "a WSGI layer of ours in each worker"
@@ -87,8 +32,8 @@ BEFORE = "set before the server starts"
 PARENT = "the development loop, which is the server's parent"
 
 
-class Options:
-    """The values of one plan, typed. `None` means "the server decides" and nothing else."""
+class Options(Values):
+    """The values of one plan, typed."""
 
     # What is served
 
@@ -356,12 +301,6 @@ class Options:
         Path("-"), "Where the server's own messages go: `-` for standard output, or a file.",
         group="logs",
     )  # fmt: skip
-
-    def __init__(self, values: Mapping[str, Any]) -> None:
-        self._values = values
-
-    def value(self, name: str) -> Any:
-        return self._values.get(name)
 
 
 def all_options() -> Iterator[Option[Any]]:

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0
 SHED_EVERY_S = 0.01
-DISCARDED = 2**16
-"""Bytes of a body that are not read after the answer any more (gunicorn 27.0.1)."""
+DRAINED = 2**16
+"""Bytes of an unread body after which gunicorn reads no more of it once it has answered (27.0.1)."""
 STOP = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Blocked from a worker's fork until it begins to load the application: before, it would lose them."""
 
@@ -247,7 +247,7 @@ class LastRequest:
         if self._asked is not None:
             (worker, req), self._asked = self._asked, None
             unread = getattr(getattr(req.body, "reader", None), "length", 0)
-            self._decided = not worker.alive or unread >= DISCARDED
+            self._decided = not worker.alive or unread >= DRAINED
         return self._decided
 
 

@@ -25,6 +25,12 @@ if TYPE_CHECKING:
 FIRST_DESCRIPTOR = 3
 """Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
 
+SOCKETS_OURS = "LAUNCHER_SOCKETS_OURS"
+"""Environment variable of a server whose listening sockets nobody else may go on listening at."""
+SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
+"""Variable that is set for a server whose listening sockets systemd holds too: what waits in their backlogs as it
+stops is for its successor."""
+
 
 class Rights(Record):
     """Who may connect to a unix socket."""

@@ -7,12 +7,6 @@ from collections.abc import Mapping
 
 SEND_S = 1.0
 
-SOCKETS_OURS = "LAUNCHER_SOCKETS_OURS"
-"""Environment variable of a server whose listening sockets nobody else may go on listening at."""
-SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
-"""Variable that is set for a server whose listening sockets systemd holds too: what waits in their backlogs as it
-stops is for its successor."""
-
 
 def notify(*lines: str, environ: Mapping[str, str]) -> bool:
     """Send lines such as `READY=1` in one message, and return whether anybody asked for them.

@@ -21,8 +21,7 @@ from ..lean import TYPE_CHECKING
 from ..origin import Layer
 from ..plan import LaunchPlan
 from ..record import plan_facts
-from ..sockets import FIRST_DESCRIPTOR
-from ..systemd import SOCKETS_STAY
+from ..sockets import FIRST_DESCRIPTOR, SOCKETS_STAY
 from .run import hand_over, make_record, open_sockets, server_environment, start_lines
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from ..native import NativeCommand
 from ..options import Options
 from ..plan import LaunchPlan
 from ..record import plan_facts, request_facts
-from ..sockets import FIRST_DESCRIPTOR, Rights, bound_address, listen, move_to
+from ..sockets import FIRST_DESCRIPTOR, SOCKETS_OURS, SOCKETS_STAY, Rights, bound_address, listen, move_to
 
 if TYPE_CHECKING:
     import _socket
@@ -45,10 +45,10 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
         command = hand_over(plan, command, env, count)
         paths = [address.path for address in _unix_files(plan.options)]
         if "NOTIFY_SOCKET" in environ and _sockets_stay(plan, addresses, environ):
-            env["LAUNCHER_SOCKETS_STAY"] = "1"
+            env[SOCKETS_STAY] = "1"
         else:
             if not request.passed:
-                env["LAUNCHER_SOCKETS_OURS"] = "1"
+                env[SOCKETS_OURS] = "1"
             if paths:
                 env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
     for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):

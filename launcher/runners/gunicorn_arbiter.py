@@ -21,7 +21,8 @@ from .. import instance
 from ..application import DEVELOP
 from ..board import READY, Board
 from ..errors import Exit
-from ..systemd import SOCKETS_STAY, tell
+from ..sockets import SOCKETS_STAY
+from ..systemd import tell
 from . import before_fork
 from .gthread import STOP, Worker
 from .gunicorn import parameters

@@ -14,11 +14,10 @@ from .. import instance
 from ..address import Address
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
-from ..sockets import bound_address, listen
+from ..sockets import SOCKETS_STAY, bound_address, listen
 from ..supervise.supervisor import Supervisor
 from ..supervise.terms import MOST_DEATHS, START_S, Terms
 from ..supervise.trade import Trade
-from ..systemd import SOCKETS_STAY
 from . import worker
 from .arguments import Options, paths_to_unlink
 from .files import pid_file, record, socket_files

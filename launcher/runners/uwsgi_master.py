@@ -16,7 +16,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from ..systemd import SOCKETS_OURS
+from ..sockets import SOCKETS_OURS
 from . import uwsgi_door, uwsgi_router, uwsgi_succession
 from .reload import Reload
 from .uwsgi_streams import say

@@ -13,6 +13,7 @@ from typing import Any
 
 from launcher.application import VARIABLE as APPLICATION
 from launcher.develop.channel import VARIABLE, Channel
+from launcher.sockets import SOCKETS_STAY
 from launcher.testing.client import DEADLINE_S
 from launcher.testing.serving import clean_environment
 
@@ -59,7 +60,7 @@ class Stage:
             )
 
     def _environ(self) -> Mapping[str, str]:
-        ours = {APPLICATION: json.dumps(self._spec), VARIABLE: self.channel.directory, "LAUNCHER_SOCKETS_STAY": "1"}
+        ours = {APPLICATION: json.dumps(self._spec), VARIABLE: self.channel.directory, SOCKETS_STAY: "1"}
         return {**clean_environment(), "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), **ours}
 
     def fails(self) -> None:

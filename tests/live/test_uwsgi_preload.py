@@ -18,11 +18,10 @@ from launcher.testing.serving import Serving, wait_for
 
 from .gunicorn_site import notify_socket
 from .load import Load
-from .uwsgi_site import Site, answer, ours, reload, workers
+from .uwsgi_site import REFUSED, Site, answer, in_uwsgi, ours, reload, versions, workers
 
 pytestmark = pytest.mark.live
 
-REFUSED = "serve: not reloaded, the old code serves on: "
 FAILS = "serve: the main process cannot load the application, old workers serve on; the next try is in "
 
 
@@ -48,19 +47,11 @@ def test_reloads_under_load_fail_nobody_and_keep_the_process(tmp_path: Path) -> 
             for version in (2, 3):
                 site.write(version)
                 reload(serving)
-                assert {answer(serving)[0] for _ in range(20)} == {version}
+                assert versions(serving, 20) == {version}
         assert brief.failures + slow.failures == []
         assert max(brief.longest_s, slow.longest_s) < site.import_s
         assert len(workers(serving)) == 2
         assert serving.process.poll() is None
-
-
-def test_workers_of_one_thread_lose_nothing_that_they_accepted(tmp_path: Path) -> None:
-    with served(Site(tmp_path), threads=1) as serving:
-        with Load(serving.address, 4, "/") as load:
-            for _ in range(3):
-                reload(serving)
-        assert load.failures == []
 
 
 def test_new_code_is_loaded_with_no_signal_blocked(tmp_path: Path) -> None:
@@ -81,51 +72,12 @@ def test_reloads_leave_no_descriptor_open(tmp_path: Path) -> None:
         wait_for(lambda: descriptors(serving) <= before, "descriptors to close")
 
 
-def test_an_old_worker_finishes_what_it_has_while_new_ones_serve(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    with served(site, workers=1) as serving:
-        _, old = answer(serving)
-        client, hold = held(serving, tmp_path)
-        site.write(2)
-        serving.signal(signal.SIGHUP)
-        wait_for(lambda: answer(serving)[0] == 2, "the new code")
-        hold.release()
-        assert client.answer().json()["pid"] == old
-        client.close()
-        wait_for(lambda: len(ours(serving)) == 2, "the end of the reload")
-        assert len(workers(serving)) == 1
-
-
-def test_a_worker_that_hangs_does_not_hold_up_a_reload_for_ever(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    with served(site, graceful_timeout=1) as serving:
-        client, _ = held(serving, tmp_path)
-        site.write(2)
-        reload(serving)
-        assert answer(serving)[0] == 2
-        client.close()
-
-
-def test_code_that_does_not_load_leaves_the_old_code_serving(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    with served(site) as serving:
-        old = workers(serving)
-        site.write(2, "import nothing_of_the_kind")
-        assert "nothing_of_the_kind, which does not exist (site_of_tests.py:4)" in reload(serving, REFUSED)
-        assert "Traceback" not in serving.output
-        assert answer(serving)[0] == 1
-        wait_for(lambda: workers(serving) == old, "nothing but the old workers")
-        site.write(3)
-        reload(serving)
-        assert answer(serving)[0] == 3
-
-
 @pytest.mark.parametrize("end", ["repaired", "asked again", "stopped"])
 def test_code_that_fails_in_the_main_process_alone_is_tried_again(end: str, tmp_path: Path) -> None:
     site = Site(tmp_path)
     with served(site) as serving:
         old = workers(serving)
-        site.write(2, "if 'uwsgi' in __import__('sys').modules: raise ValueError('not here')")
+        site.write(2, in_uwsgi("raise ValueError('not here')"))
         done = serving.command("reload")
         assert done.returncode == 4
         assert "old workers serve on while the main process tries again" in done.stderr
@@ -137,11 +89,11 @@ def test_code_that_fails_in_the_main_process_alone_is_tried_again(end: str, tmp_
             assert "nothing_of_the_kind" in serving.command("reload").stderr
             site.write(3)
             assert serving.command("reload").stdout.startswith("reloaded in ")
-            assert {answer(serving)[0] for _ in range(10)} == {3}
+            assert versions(serving) == {3}
         elif end == "repaired":
             site.write(3)
             wait_for(lambda: "serve: reloaded 2 workers" in serving.output, "the end of the reload")
-            assert {answer(serving)[0] for _ in range(10)} == {3}
+            assert versions(serving) == {3}
             site.write(4)
             reload(serving)
         else:
@@ -157,7 +109,7 @@ def test_a_server_that_cannot_load_and_has_no_worker_left_ends(tmp_path: Path) -
     site = Site(tmp_path)
     with served(site) as serving:
         old = workers(serving)
-        site.write(2, "if 'uwsgi' in __import__('sys').modules: raise ValueError('not here')")
+        site.write(2, in_uwsgi("raise ValueError('not here')"))
         serving.signal(signal.SIGHUP)
         wait_for(lambda: FAILS in serving.output, "the failure")
         for pid in old:
@@ -174,7 +126,7 @@ def test_a_signal_during_a_reload_is_not_lost(tmp_path: Path) -> None:
         site.write(3)
         serving.signal(signal.SIGHUP)
         wait_for(lambda: len(ours(serving)) == 3, "the end of both reloads")
-        assert {answer(serving)[0] for _ in range(10)} == {3}
+        assert versions(serving) == {3}
         assert len(workers(serving)) == 2
 
 
@@ -272,7 +224,7 @@ def test_a_main_process_that_is_root_no_more_is_replaced_as_well(public: Path) -
         assert os.stat(f"/proc/{serving.pid}").st_uid != 0
 
 
-CHILD = "__import__('subprocess').Popen(['sleep', '600']) if 'uwsgi' in __import__('sys').modules else None"
+CHILD = in_uwsgi("__import__('subprocess').Popen(['sleep', '600'])")
 LISTENER = "listener = __import__('socket').create_server(('127.0.0.1', 0))"
 
 

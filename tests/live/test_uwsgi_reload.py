@@ -10,9 +10,11 @@ from launcher.testing.hold import held
 from launcher.testing.serving import wait_for
 
 from .load import Load
-from .uwsgi_site import Site, answer, ours, reload, workers
+from .uwsgi_site import REFUSED, Site, answer, in_uwsgi, ours, reload, versions, workers
 
 pytestmark = pytest.mark.live
+
+EITHER_WAY = pytest.mark.parametrize("preload", [False, True], ids=["loaded in workers", "preloaded"])
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -25,24 +27,25 @@ def test_a_reload_under_load_fails_nobody_and_lets_nobody_wait_for_an_import(cou
         ):
             site.write(2)
             reload(serving)
-            assert {answer(serving)[0] for _ in range(20)} == {2}
+            assert versions(serving, 20) == {2}
         assert brief.failures + slow.failures == []
         assert max(brief.longest_s, slow.longest_s) < site.import_s
         assert len(workers(serving)) == count  # and nothing of ours beside them
 
 
-def test_workers_of_one_thread_lose_nothing_that_they_accepted(tmp_path: Path) -> None:
-    site = Site(tmp_path)
-    with site.serving(workers=2, threads=1) as serving:
+@EITHER_WAY
+def test_workers_of_one_thread_lose_nothing_that_they_accepted(preload: bool, tmp_path: Path) -> None:
+    with Site(tmp_path).serving(workers=2, threads=1, preload=preload) as serving:
         with Load(serving.address, 4, "/") as load:
-            for _ in range(5):
+            for _ in range(4):
                 reload(serving)
         assert load.failures == []
 
 
-def test_an_old_worker_finishes_what_it_has_while_the_new_one_serves(tmp_path: Path) -> None:
+@EITHER_WAY
+def test_an_old_worker_finishes_what_it_has_while_the_new_one_serves(preload: bool, tmp_path: Path) -> None:
     site = Site(tmp_path)
-    with site.serving(workers=1) as serving:
+    with site.serving(workers=1, preload=preload) as serving:
         _, old = answer(serving)
         client, hold = held(serving, tmp_path)
         site.write(2)
@@ -72,21 +75,23 @@ def test_an_answer_to_a_slow_client_is_not_broken_off(threads: int, tmp_path: Pa
         assert "serve: reloaded" in ours(serving)[-1]
 
 
+RAISES = "import nothing_of_the_kind", "nothing_of_the_kind, which does not exist (site_of_tests.py:4)"
+ENDS = "os._exit(3)", "the process that imports it ended with status 3"
+
+
 @pytest.mark.parametrize(
-    ("before", "reason"),
-    [
-        ("import nothing_of_the_kind", "nothing_of_the_kind, which does not exist (site_of_tests.py:4)"),
-        ("os._exit(3)", "the process that imports it ended with status 3"),
-    ],
-    ids=["raises", "ends the process"],
+    ("before", "reason", "preload"),
+    [(*RAISES, False), (*ENDS, False), (*RAISES, True)],
+    ids=["raises", "ends the process", "raises, preloaded"],
 )
-def test_code_that_does_not_load_leaves_the_old_code_serving(before: str, reason: str, tmp_path: Path) -> None:
+def test_code_that_does_not_load_leaves_the_old_code_serving(
+    before: str, reason: str, preload: bool, tmp_path: Path
+) -> None:
     site = Site(tmp_path)
-    with site.serving(workers=2) as serving:
-        old = workers(serving, 2)
+    with site.serving(workers=2, preload=preload) as serving:
+        old = workers(serving, 1 if preload else 2)  # as often as it is loaded
         site.write(2, before)
-        line = reload(serving, "serve: not reloaded, the old code serves on: ")
-        assert reason in line
+        assert reason in reload(serving, REFUSED)
         assert "Traceback" not in serving.output
         assert answer(serving)[0] == 1
         wait_for(lambda: workers(serving) == old, "nothing but the old workers")
@@ -100,9 +105,9 @@ def test_code_that_fails_in_a_worker_alone_leaves_the_old_code_serving(end: str,
     site = Site(tmp_path)
     with site.serving(workers=2) as serving:
         old = workers(serving, 2)
-        site.write(2, f"if 'uwsgi' in __import__('sys').modules: {end}")
+        site.write(2, in_uwsgi(end))
         serving.signal(signal.SIGHUP)
-        wait_for(lambda: "serve: not reloaded, the old code serves on: the new worker did not" in serving.output, "it")
+        wait_for(lambda: f"{REFUSED}the new worker did not" in serving.output, "it")
         wait_for(lambda: workers(serving) == old, "nothing but the old workers")
         assert answer(serving)[0] == 1
         site.write(3)
@@ -119,7 +124,7 @@ def test_a_signal_during_a_reload_is_not_lost(tmp_path: Path) -> None:
         site.write(3)
         serving.signal(signal.SIGHUP)
         wait_for(lambda: len(ours(serving)) == 3, "the end of both reloads")
-        assert {answer(serving)[0] for _ in range(10)} == {3}
+        assert versions(serving) == {3}
         assert len(workers(serving)) == 2
 
 
@@ -141,15 +146,15 @@ def test_a_reload_brings_another_application(tmp_path: Path) -> None:
     )
     with site.serving(workers=2) as serving:
         workers(serving, 2)
-        profile = tmp_path / "profiles" / "kit.toml"
-        profile.write_text(profile.read_text().replace("site_of_tests:app", "other:app"))
+        site.profile(app="other:app")
         reload(serving)
-        assert {answer(serving)[0] for _ in range(10)} == {7}
+        assert versions(serving) == {7}
 
 
-def test_a_worker_that_hangs_does_not_hold_up_a_reload_for_ever(tmp_path: Path) -> None:
+@EITHER_WAY
+def test_a_worker_that_hangs_does_not_hold_up_a_reload_for_ever(preload: bool, tmp_path: Path) -> None:
     site = Site(tmp_path)
-    with site.serving(workers=1, graceful_timeout=1) as serving:
+    with site.serving(workers=1, graceful_timeout=1, preload=preload) as serving:
         client, _ = held(serving, tmp_path)
         site.write(2)
         reload(serving)

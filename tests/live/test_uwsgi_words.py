@@ -2,24 +2,15 @@
 
 import signal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from launcher.testing.serving import Serving, toml_text, wait_for
+from launcher.testing.serving import wait_for
 
 from .load import Load
-from .uwsgi_site import Site, answer, reload, workers
+from .uwsgi_site import REFUSED, Site, answer, in_uwsgi, reload, versions, workers
 
 pytestmark = pytest.mark.live
-
-START = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30, "preload": False}
-
-
-def edit(serving: Serving, site: Site, **options: Any) -> None:
-    """Change the profile; `None` removes a key."""
-    wanted = {name: value for name, value in {**START, **options}.items() if value is not None}
-    (site.directory / "profiles" / "kit.toml").write_text(toml_text(wanted))
 
 
 def threads(pid: int) -> int:
@@ -33,13 +24,13 @@ def test_workers_go_up_and_down_under_load(tmp_path: Path) -> None:
         old = workers(serving, 1)
         with Load(serving.address, 6, "/sleep?s=0.02") as brief, Load(serving.address, 2, "/sleep?s=0.5") as slow:
             for count in (3, 2):
-                edit(serving, site, workers=count, threads=count)
+                site.profile(workers=count, threads=count)
                 site.write(count)
                 reload(serving, f"serve: reloaded {len(old)} worker")
                 new = workers(serving)
                 assert len(new) == count
                 assert not {*new} & {*old}
-                assert {answer(serving)[0] for _ in range(20)} == {count}
+                assert versions(serving, 20) == {count}
                 old = new
         assert brief.failures + slow.failures == []
         assert max(brief.longest_s, slow.longest_s) < 2
@@ -53,15 +44,15 @@ def test_code_and_words_take_turns(tmp_path: Path) -> None:
     with site.serving(workers=2) as serving:
         for version in (2, 3, 4, 5):
             site.write(version)
-            edit(serving, site, workers=1 + version // 2 % 2)
+            site.profile(workers=1 + version // 2 % 2)
             reload(serving)
-            assert {answer(serving)[0] for _ in range(10)} == {version}
+            assert versions(serving) == {version}
 
 
 def test_what_a_hook_of_ours_reads_is_changed_too(tmp_path: Path) -> None:
     site = Site(tmp_path)
     with site.serving(workers=1, ready_path="/ready") as serving:
-        edit(serving, site, workers=1, ready_path="/ready", drain_delay=1)
+        site.profile(drain_delay=1)
         reload(serving)
         serving.signal(signal.SIGTERM)
         wait_for(lambda: serving.request("/ready").status == 503, "a server that drains")
@@ -74,8 +65,8 @@ def test_broken_code_changes_no_word(tmp_path: Path) -> None:
     with site.serving(workers=1) as serving:
         old = workers(serving, 1)
         site.write(2, "raise ValueError('not here')")
-        edit(serving, site, workers=2)
-        reload(serving, "serve: not reloaded, the old code serves on: ")
+        site.profile(workers=2)
+        reload(serving, REFUSED)
         assert workers(serving) == old
         assert answer(serving)[0] == 1
 
@@ -85,15 +76,15 @@ def test_code_that_fails_in_workers_alone_lets_old_ones_serve_until_it_is_mended
     site = Site(tmp_path)
     with site.serving(workers=2) as serving:
         old = workers(serving, 2)
-        site.write(2, f"if 'uwsgi' in __import__('sys').modules: {end}")
-        edit(serving, site, workers=1)
+        site.write(2, in_uwsgi(end))
+        site.profile(workers=1)
         done = serving.command("reload")
         assert done.returncode != 0
         assert "a new worker did not become ready" in done.stderr
         assert {answer(serving) for _ in range(10)} <= {(1, pid) for pid in old}
         site.write(3)
         wait_for(lambda: "serve: reloaded 2 workers" in serving.output, "the end of the reload")
-        assert {answer(serving)[0] for _ in range(10)} == {3}
+        assert versions(serving) == {3}
         assert len(workers(serving)) == 1
 
 
@@ -101,7 +92,7 @@ def test_signals_meanwhile_are_not_lost(tmp_path: Path) -> None:
     site = Site(tmp_path, import_s=0.5)
     with site.serving(workers=2) as serving:
         workers(serving, 2)
-        edit(serving, site, workers=1)
+        site.profile(workers=1)
         serving.signal(signal.SIGHUP)
         serving.signal(signal.SIGHUP)
         site.write(2)
@@ -116,7 +107,7 @@ def test_a_stop_meanwhile_ends_everything_and_loses_nothing(tmp_path: Path) -> N
     site = Site(tmp_path, import_s=0.5)
     with site.serving(workers=2, threads=4) as serving:
         workers(serving, 2)
-        edit(serving, site, workers=1)
+        site.profile(workers=1)
         serving.signal(signal.SIGHUP)
         clients = [serving.client() for _ in range(4)]
         for client in clients:
@@ -132,13 +123,11 @@ def test_a_stop_meanwhile_ends_everything_and_loses_nothing(tmp_path: Path) -> N
 def test_a_router_would_not_survive_it(tmp_path: Path) -> None:
     site = Site(tmp_path)
     with site.serving(workers=1, keepalive=5) as serving:
-        edit(serving, site, workers=2, keepalive=5)
-        said = reload(serving, "serve: not reloaded, the old code serves on: ")
-        assert "a reload cannot change workers" in said
-        edit(serving, site, workers=1)
-        said = reload(serving, "serve: not reloaded, the old code serves on: ")
-        assert "restart the server" in said
+        site.profile(workers=2)
+        assert "a reload cannot change workers" in reload(serving, REFUSED)
+        site.profile(workers=1, keepalive=None)
+        assert "restart the server" in reload(serving, REFUSED)
         site.write(2)
-        edit(serving, site, workers=1, keepalive=5)
+        site.profile(keepalive=5)
         reload(serving)
         assert answer(serving)[0] == 2

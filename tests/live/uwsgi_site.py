@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from launcher.testing.serving import Serving, wait_for
+from launcher.testing.serving import Serving, toml_text, wait_for
 
 SITE = """
 import os, time
@@ -22,12 +22,18 @@ def app(environ, start_response):
 """
 
 
+REFUSED = "serve: not reloaded, the old code serves on: "
+
+
 class Site:
     """The project in `directory`: its module, and the server that serves it."""
 
     def __init__(self, directory: Path, *, version: int = 1, import_s: float = 0.0) -> None:
         self.directory = directory
         self.import_s = import_s
+        self.options: dict[str, Any] = {
+            "app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30, "preload": False,
+        }  # fmt: skip
         self.write(version)
 
     def write(self, version: int, before: str = "") -> None:
@@ -46,17 +52,32 @@ class Site:
         python: str = sys.executable,
         **options: Any,
     ) -> Serving:
-        profile = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "graceful_timeout": 30}
         # Two saves within a second must not be told apart by the bytecode cache, which compares whole seconds.
         environ = {"PYTHONDONTWRITEBYTECODE": "1", **(environ or {})}
-        whole = {**profile, "preload": False, **options}
-        return Serving(self.directory, whole, environ=environ, pass_fds=pass_fds, ready=ready, python=python)
+        self.options |= options
+        return Serving(self.directory, self.options, environ=environ, pass_fds=pass_fds, ready=ready, python=python)
+
+    def profile(self, **options: Any) -> None:
+        """Change the profile of the server that runs; `None` removes a key."""
+        self.options |= options
+        said = {name: value for name, value in self.options.items() if value is not None}
+        (self.directory / "profiles" / "kit.toml").write_text(toml_text(said))
+
+
+def in_uwsgi(code: str) -> str:
+    """Return a line that a proof of new code lets pass: it runs where uWSGI itself imports the application."""
+    return f"if 'uwsgi' in __import__('sys').modules: {code}"
 
 
 def answer(serving: Serving) -> tuple[int, int]:
     """Return the version of the code that answered, and its process."""
     version, pid = serving.request("/").body.split()
     return int(version), int(pid)
+
+
+def versions(serving: Serving, requests: int = 10) -> set[int]:
+    """Return the versions of the code that answer so many requests, one after another."""
+    return {answer(serving)[0] for _ in range(requests)}
 
 
 def workers(serving: Serving, count: int = 0) -> tuple[int, ...]:

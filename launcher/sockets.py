@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 FIRST_DESCRIPTOR = 3
 """Source: sd_listen_fds(3), SD_LISTEN_FDS_START."""
 
+PASSED_BY = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
+"""Variables by which sockets are passed to us; the server is not to have them. Source: sd_listen_fds(3)."""
 SOCKETS_OURS = "LAUNCHER_SOCKETS_OURS"
 """Environment variable of a server whose listening sockets nobody else may go on listening at."""
 SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"

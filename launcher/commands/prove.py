@@ -23,8 +23,9 @@ from ..plan import LaunchPlan, build
 from ..record import plan_facts, request_facts
 from ..registry import read_registry
 from ..request import Request
+from ..sockets import PASSED_BY
 
-RUN_TIME = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+RUN_TIME = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", *PASSED_BY)
 """Variables that belong to the process and not to the plan."""
 
 

@@ -15,7 +15,16 @@ from ..native import NativeCommand
 from ..options import Options
 from ..plan import LaunchPlan
 from ..record import plan_facts, request_facts
-from ..sockets import FIRST_DESCRIPTOR, SOCKETS_OURS, SOCKETS_STAY, Rights, bound_address, listen, move_to
+from ..sockets import (
+    FIRST_DESCRIPTOR,
+    PASSED_BY,
+    SOCKETS_OURS,
+    SOCKETS_STAY,
+    Rights,
+    bound_address,
+    listen,
+    move_to,
+)
 
 if TYPE_CHECKING:
     import _socket
@@ -83,7 +92,7 @@ def user_cannot_run(plan: LaunchPlan, environ: Mapping[str, str]) -> Finding | N
 def server_environment(command: NativeCommand, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the server, without what was said to us of sockets."""
     env = command.environment(environ)
-    for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES", "LISTEN_PIDFDID"):
+    for name in PASSED_BY:
         env.pop(name, None)
     return env
 

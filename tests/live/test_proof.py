@@ -16,6 +16,7 @@ from launcher.commands.status import status_document
 from launcher.instance import Instance
 from launcher.record import plan_facts
 from launcher.runners.reload import DONE, Reload, Verdict
+from launcher.sockets import PASSED_BY
 from launcher.testing.serving import wait_for
 from tests.machine import compile_in
 
@@ -41,7 +42,8 @@ def running(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
     monkeypatch.setenv("DJANGO_SECRET_KEY", "x" * 50)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     command = [sys.executable, "-m", "launcher", "--profile", "prod", "--server", "waitress", "--bind", "127.0.0.1:0"]
-    with subprocess.Popen([*command, "--threads", "2"], cwd=project, stderr=subprocess.DEVNULL) as server:
+    environ = {**os.environ, **dict.fromkeys(PASSED_BY, "0")}  # said to another process
+    with subprocess.Popen([*command, "--threads", "2"], cwd=project, env=environ, stderr=subprocess.DEVNULL) as server:
         try:
 
             def ready() -> list[Instance]:
@@ -69,6 +71,7 @@ def test_what_has_not_changed_is_good(running: Instance) -> None:
     verdict = verdict_on(running)
     assert (verdict.ok, verdict.reason, dict(verdict.changed)) == (True, "", {})
     assert "--threads" in verdict.argv
+    assert not {*PASSED_BY} & {*verdict.set}
 
 
 def test_what_the_guard_refuses_is_told_in_the_line(running: Instance, project: Path) -> None:

@@ -7,6 +7,9 @@ from collections.abc import Mapping
 
 SEND_S = 1.0
 
+MANAGED_BY = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+"""Variables between a service manager and the main process of a service: no other process is to have them."""
+
 
 def notify(*lines: str, environ: Mapping[str, str]) -> bool:
     """Send lines such as `READY=1` in one message, and return whether anybody asked for them.

@@ -22,6 +22,7 @@ from ..origin import Layer
 from ..plan import LaunchPlan
 from ..record import plan_facts
 from ..sockets import FIRST_DESCRIPTOR, SOCKETS_STAY
+from ..systemd import MANAGED_BY
 from .run import hand_over, make_record, open_sockets, server_environment, start_lines
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def terms_of(
     """Return what the loop is to know of a plan."""
     options = plan.options
     env = server_environment(plan.command, request.environ)
-    for name in ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", instance.VARIABLE):
+    for name in (*MANAGED_BY, instance.VARIABLE):
         env.pop(name, None)
     # What waits in the backlog is for the next server: it has newer code.
     env |= {VARIABLE: channel.directory, SOCKETS_STAY: "1"}

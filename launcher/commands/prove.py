@@ -24,8 +24,9 @@ from ..record import plan_facts, request_facts
 from ..registry import read_registry
 from ..request import Request
 from ..sockets import PASSED_BY
+from ..systemd import MANAGED_BY
 
-RUN_TIME = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", *PASSED_BY)
+RUN_TIME = (*MANAGED_BY, *PASSED_BY)
 """Variables that belong to the process and not to the plan."""
 
 

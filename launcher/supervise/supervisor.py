@@ -18,7 +18,7 @@ from .. import instance
 from ..application import DEVELOP
 from ..board import Board
 from ..lean import Generic, TypeVar
-from ..systemd import notify
+from ..systemd import MANAGED_BY, notify
 from . import actions as act
 from .actions import Action
 from .children import ended
@@ -338,8 +338,7 @@ def tell(*lines: str) -> None:
 
 def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of workers: what is between us and the service manager is not theirs."""
-    ours = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
-    return {name: value for name, value in environ.items() if name not in ours}
+    return {name: value for name, value in environ.items() if name not in MANAGED_BY}
 
 
 def _noted(number: int, frame: object) -> None:

@@ -16,10 +16,11 @@ from ..errors import LaunchError
 from ..supervise.children import become_subreaper, ended, how_it_ended
 from .channel import FAILURE, LEARNT, STALE, Channel, server_log
 from .failures import failure
+from .leaving import Leaving, send
 from .project import Project
 from .stock import Stock
 from .terminal import failure_text
-from .terms import Leaving, Running, Terms
+from .terms import Running, Terms
 from .tty import Terminal
 
 if TYPE_CHECKING:
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
     from .news import News
     from .stock import Order
 
-KILL_AFTER_S = 2.0
-"""What a server that was told to stop may take beyond `graceful_timeout`."""
-AGAIN_S = 0.1
-"""After this time a server that was not ready is told to stop once more, until it ends."""
 SLOW_S = 5.0
 """A start that takes longer is spoken of."""
 SETTLE_AFTER_S = 0.1
@@ -64,8 +61,7 @@ class Loop:
         self._news = news
         self._server: Running | None = None
         self._ready = False
-        self._leaving: dict[int, Leaving] = {}
-        """Processes that were told to go."""
+        self._leaving = Leaving()
         self._stock = Stock(channel, descriptors)
         self._project: Project | None = None
         self._told: set[str] = set()
@@ -108,8 +104,7 @@ class Loop:
         awaited: list[Any] = [self._wake, project, *self._stock.templates]
         if self._server is not None:
             awaited.append(self._server.notices)
-        times = [self._check_at, self._slow_at, self._settle_at]
-        times += [min(each.until, each.again) for each in self._leaving.values()]
+        times = [self._check_at, self._slow_at, self._settle_at, self._leaving.due()]
         if self._pending and not self._stopping:
             times.append(self._start_at)
         until = min(times)
@@ -141,13 +136,7 @@ class Loop:
             self._check_at = math.inf
             if self._terms.checks is not None:
                 self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
-        for pid, leaving in self._leaving.items():
-            if now >= leaving.until:
-                _signal(pid, signal.SIGKILL)
-                self._leaving[pid] = leaving._replace(until=now + KILL_AFTER_S, again=math.inf)
-            elif now >= leaving.again:
-                _signal(pid, signal.SIGTERM)
-                self._leaving[pid] = leaving._replace(again=now + AGAIN_S)
+        self._leaving.look()
 
     # Signals
 
@@ -156,14 +145,13 @@ class Loop:
             if number in (signal.SIGTERM, signal.SIGINT):
                 self._stop(number)
             elif number == signal.SIGHUP and self._terminal.gone():
-                self._stop(signal.SIGTERM)
+                self._stop(signal.SIGINT)
             elif number == signal.SIGHUP and not self._stopping:
                 self._news.reload_begins()
                 self._since = time.monotonic()
                 self._act(project, "asked for")
         for pid, status in ended():
-            if pid in self._leaving:
-                self._leaving.pop(pid).notices.close()
+            if self._leaving.bury(pid):
                 self._terminal.restore()
             self._stock.bury(pid)
             if pid == self._checks:
@@ -173,13 +161,10 @@ class Loop:
 
     def _stop(self, number: int) -> None:
         again, self._stopping = self._stopping, number
-        now = time.monotonic()
         if self._server is not None:
             self._dismiss(self._server, number)
-        for pid, leaving in self._leaving.items():
-            _signal(pid, signal.SIGKILL if again else number)
-            if number == signal.SIGINT:
-                self._leaving[pid] = leaving._replace(until=min(leaving.until, now + KILL_AFTER_S))
+        if again or number == signal.SIGINT:
+            self._leaving.hurry(signal.SIGKILL if again else number)
         self._settle_at = math.inf
         self._stock.stand_down()
         self._end_checks()
@@ -187,7 +172,7 @@ class Loop:
     def _end_checks(self) -> None:
         self._check_at = math.inf
         if self._checks:
-            _signal(self._checks, signal.SIGKILL)
+            send(self._checks, signal.SIGKILL)
 
     # Changes
 
@@ -256,20 +241,11 @@ class Loop:
         """Tell a server to stop; the next one need not wait for it."""
         self._server = None
         self._channel.forget(server_log(server.pid))
-        _signal(server.pid, number)
-        grace = 0.0 if number == signal.SIGINT else self._terms.graceful_s
-        now = time.monotonic()
-        # One that begins may lose a signal (uWSGI 2.0.30 ignores SIGTERM for some milliseconds), and serve old code.
-        again = math.inf if self._ready else now + AGAIN_S
-        self._leaving[server.pid] = Leaving(server.notices, now + grace + KILL_AFTER_S, again)
+        self._leaving.tell(server, number, 0.0 if number == signal.SIGINT else self._terms.graceful_s)
 
     def _hear(self, server: Running) -> None:
         """Read what a server says."""
-        try:
-            lines = server.notices.recv(4096).decode(errors="replace").splitlines()
-        except BlockingIOError:
-            return
-        if "READY=1" in lines and not self._ready:
+        if "READY=1" in server.says() and not self._ready:
             self._ready = True
             self._settle_soon()
             if not server.page:
@@ -365,10 +341,3 @@ class Loop:
             if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
                 self._told.add(name)
                 self._news.say(f"each start imports it anew: {reason}")
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        pass

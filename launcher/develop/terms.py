@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import socket
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -45,13 +44,9 @@ class Running(NamedTuple):
     page: bool
     """Whether it only says what is wrong."""
 
-
-class Leaving(NamedTuple):
-    """A server that was told to go."""
-
-    notices: socket.socket
-    """Kept, for it has yet to say that it stops."""
-    until: float
-    """When it is killed."""
-    again: float = math.inf
-    """When it is told once more."""
+    def says(self) -> list[str]:
+        """Return the lines that it has sent to its notices; none where it has not."""
+        try:
+            return self.notices.recv(4096).decode(errors="replace").splitlines()
+        except BlockingIOError:
+            return []

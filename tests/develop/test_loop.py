@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -349,17 +348,3 @@ def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
         wait_for(lambda: "twice a second from now on" in site.output, "the line")
         site.release(2)
         site.shows("2")
-
-
-@pytest.mark.parametrize("server", SERVERS)
-def test_saves_that_overtake_starts_leave_no_old_server_behind(server: str, tmp_path: Path) -> None:
-    with Site(tmp_path, server) as site:
-        site.warmed_up()
-        for burst in range(6):
-            for number in range(4):
-                site.save("def x(:\n")
-                time.sleep(0.02 + burst / 50)  # not a wait: a server is somewhere in its start then
-                site.release(10 * burst + number)
-                time.sleep(0.02 + burst / 50)
-            site.shows(str(10 * burst + 3))
-            assert {site.now() for _ in range(30)} == {str(10 * burst + 3)}

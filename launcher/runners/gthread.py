@@ -89,6 +89,11 @@ class Worker(ThreadWorker):
             self.clients.dismiss()
         BaseWorker.handle_quit(self, sig, frame)
 
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        if self.booted:
+            self.clients.dismiss()  # the interpreter's end waits for the threads, and they would go on accepting
+        BaseWorker.handle_abort(self, sig, frame)
+
     # The main thread
 
     def run(self) -> None:
@@ -125,7 +130,7 @@ class Worker(ThreadWorker):
             return
         if reason := self.worn_out():
             self.retire(reason)
-        self.sleep(TICK_S)
+        self.sleep(min(TICK_S, self.timeout or TICK_S))
 
     def retire(self, reason: str) -> None:
         """Ask for another worker, which is to take this one's place once it is ready."""

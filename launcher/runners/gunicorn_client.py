@@ -126,6 +126,11 @@ class Connection(TConn):
     armed = False
     deadline = 0.0
 
+    @property
+    def silent(self) -> bool:
+        """Whether the client is expected to ask, and nothing of that has been read."""
+        return not (self.received or self.closing)
+
     def receive(self) -> bool:
         """Take what has arrived; return False when the client is gone."""
         try:

@@ -13,7 +13,7 @@ from gunicorn import util
 
 from ..application import DEVELOP
 from .gunicorn_client import HELD_BYTES, ClientSocket, Connection, OpaqueConnection
-from .signals import OVERTAKEN_S
+from .signals import OVERTAKEN_FIRST_S, OVERTAKEN_S
 
 if TYPE_CHECKING:
     from .gthread import Worker
@@ -22,8 +22,10 @@ FRESH_S = 5.0
 """For a new client's first byte, besides `keepalive`: gunicorn 27.0.1, DEFAULT_WORKER_DATA_TIMEOUT."""
 LINGER_S = 2.0
 """For a client to close after us: gunicorn 27.0.1, close_graceful."""
-ONCE_MORE_S = OVERTAKEN_S if DEVELOP in os.environ else 2.0
-"""For a client to ask once more of a server that stops: gunicorn 27.0.1, STOP_KEEPALIVE_LINGER."""
+STOP_S = 2.0
+"""For a client to ask something of a server that stops: gunicorn 27.0.1, STOP_KEEPALIVE_LINGER."""
+FIRST_S, ONCE_MORE_S = (OVERTAKEN_FIRST_S, OVERTAKEN_S) if DEVELOP in os.environ else (STOP_S, STOP_S)
+"""The same for the first time and for another."""
 YIELD_S = 0.001
 """Head start that a worker gives to those with fewer connections."""
 
@@ -82,7 +84,9 @@ class Clients:
         """Close what has waited for too long."""
         now = time.monotonic()
         for descriptor, connection in self._waiting.copy().items():
-            if connection.deadline <= now and self._waiting.pop(descriptor, None) is not None:
+            if connection.deadline > now or (connection.silent and _has_input(descriptor)):
+                continue  # what has come just now is to be answered
+            if self._waiting.pop(descriptor, None) is not None:
                 self._drop(connection)
 
     def leave(self, *, last: bool) -> None:
@@ -94,10 +98,10 @@ class Clients:
                     self._take_backlog(listener, name)
                 listener.close()
             self._listeners = {}
-        soon = time.monotonic() + ONCE_MORE_S
+        now = time.monotonic()
         for connection in self._waiting.copy().values():
             if not connection.received:
-                connection.deadline = min(connection.deadline, soon)
+                connection.deadline = min(connection.deadline, now + _patience_s(connection))
 
     def _take_backlog(self, listener: socket.socket, name: Any) -> None:
         for _ in range(self.worker.cfg.backlog):
@@ -182,7 +186,7 @@ class Clients:
             pass  # its deadline stands
         elif not connection.received:
             idle = self._keepalive if connection.initialized else self._timeout or FRESH_S + self._keepalive
-            connection.deadline = now + (idle if self.worker.alive else min(idle, ONCE_MORE_S))
+            connection.deadline = now + (idle if self.worker.alive else min(idle, _patience_s(connection)))
         elif connection.needed or not connection.begun:
             # A head has one such time for all of it; a body, as long as it moves.
             connection.begun = True
@@ -228,3 +232,14 @@ class Clients:
                 self.listen(True)
         else:
             self.worker.ring()
+
+
+def _patience_s(connection: Connection) -> float:
+    """Return how long a stop waits for a client to ask."""
+    return ONCE_MORE_S if connection.initialized else FIRST_S
+
+
+def _has_input(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))

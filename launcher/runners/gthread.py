@@ -22,6 +22,7 @@ from gunicorn.http import Request
 from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from ..application import DEVELOP
 from .gunicorn import parameters
 from .gunicorn_client import ClientSocket, Connection, TLSSocket
 from .gunicorn_clients import Clients
@@ -85,9 +86,14 @@ class Worker(ThreadWorker):
         self.alive = False
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        ignore_stop()
         if self.booted:
             self.clients.dismiss()
-        BaseWorker.handle_quit(self, sig, frame)
+        try:
+            BaseWorker.handle_quit(self, sig, frame)
+        finally:
+            if DEVELOP in os.environ and threading.active_count() > 1:
+                os._exit(0)  # Ctrl-C waits for nobody, and the interpreter's end would
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         if self.booted:
@@ -173,6 +179,8 @@ class Worker(ThreadWorker):
         if any(thread.is_alive() for thread in threads):
             self.log.warning("Time is up: %d connections are cut off", len(self.clients.open))
             os._exit(0)  # the interpreter's own end would wait for the threads
+        if threading.active_count() == 1:
+            ignore_stop()
 
     # For the threads
 
@@ -232,6 +240,12 @@ class Worker(ThreadWorker):
         if self.nr >= self.enough and not self.place.worn():
             self.ring()
         return kept
+
+
+def ignore_stop() -> None:
+    """Hear no more of a stop: it would end the process in the midst of its own end, and gunicorn speak of that."""
+    for number in STOP:
+        signal.signal(number, signal.SIG_IGN)
 
 
 class LastRequest:

@@ -15,7 +15,7 @@ QUICK = signal.SIGRTMIN + 2
 STOPPING = (signal.SIGTERM, RETIRE, QUICK)
 IGNORED = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT)
 
-QUICK_S = 1.0
+QUICK_S = 0.1 if DEVELOP in os.environ else 1.0
 """What SIGINT leaves to the requests in flight, in seconds."""
 
 NEXT_REQUEST_S = 0.2

@@ -172,7 +172,7 @@ def _begin_as_worker() -> None:
     worker's own copy of the state, where nobody looks, and a stop would wait for --worker-reload-mercy.
     """
     if os.getppid() == _master:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG):
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)  # it is the master's
         signal.pthread_sigmask(signal.SIG_UNBLOCK, uwsgi_succession.HELD)

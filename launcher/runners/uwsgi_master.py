@@ -16,6 +16,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from ..application import DEVELOP
 from ..sockets import SOCKETS_OURS
 from . import uwsgi_door, uwsgi_router, uwsgi_succession
 from .reload import Reload
@@ -78,6 +79,8 @@ def listen() -> None:
     signal.set_wakeup_fd(_bell[1], warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGHUP, RENEW):
         signal.signal(number, _heard)
+    if DEVELOP in os.environ:
+        signal.signal(signal.SIGCHLD, _heard)  # it wakes the master, which looks for ended workers once in a second
     if not _attendants:
         signal.signal(MORE, _heard)
         if uwsgi_succession.inherited():

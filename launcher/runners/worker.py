@@ -15,12 +15,13 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, NoReturn, cast
 from wsgiref.types import WSGIApplication
 
+from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
 from ..supervise.notices import Post
 from . import before_fork
 from .arguments import Options
 from .duties import Duties
-from .signals import Signals
+from .signals import QUICK, Signals
 
 LOGGERS = ("launcher", "waitress")
 """Of the messages that go where the options say; the application's own are its own business."""
@@ -184,7 +185,8 @@ def _end(status: int, unfinished: int, signals: Signals, options: Options) -> No
     """End the process the usual way, or when its time is up though the application left threads behind."""
     if unfinished:
         # What still runs would only be torn apart by the interpreter's own end.
-        logger.warning("time is up: %d connections are cut off", unfinished)
+        if not (DEVELOP in os.environ and signals.stop == QUICK):  # Ctrl-C means that
+            logger.warning("time is up: %d connections are cut off", unfinished)
         _end_now(status)
     deadline = signals.deadline(options.graceful_timeout)
 

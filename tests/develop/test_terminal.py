@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import shlex
 import signal
 import threading
@@ -30,6 +31,9 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "2")])
     return [str(number).encode()]
 """
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
+"""What readline sends, and colours."""
 
 
 def project(directory: Path, server: str, **options: Any) -> tuple[str, ...]:
@@ -73,15 +77,20 @@ class Asking:
 
 def test_a_debugger_and_ctrl_c(server: str, tmp_path: Path) -> None:
     with Typed(tmp_path, *project(tmp_path, server)) as terminal:
-        asking = Asking(address_of(terminal), "/stop")
+        address = address_of(terminal)
+        asking = Asking(address, "/stop")
         terminal.wait_for(r"\(Pdb\) ")
         terminal.type("number = number + 1\n")
         terminal.wait_for(r"\(Pdb\) ")
         terminal.type("c\n")
         assert asking.answer() == b"43"
+        asking = Asking(address, "/stop")
+        terminal.wait_for(r"\(Pdb\) ")
         terminal.type("\x03")
         assert terminal.process.wait(DEADLINE_S) == 0
         assert terminal.tree() == []
+        assert "[" not in ESCAPES.sub("", terminal.rest())  # as each line of a log has it
+        asking.answer()
 
 
 def test_a_debugger_that_is_cut_off_leaves_the_echo_on(server: str, tmp_path: Path) -> None:

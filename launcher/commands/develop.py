@@ -17,6 +17,7 @@ from ..develop.loop import Loop
 from ..develop.news import News
 from ..develop.stock import Order
 from ..develop.terms import Terms
+from ..errors import Finding
 from ..lean import TYPE_CHECKING
 from ..origin import Layer
 from ..plan import LaunchPlan
@@ -56,7 +57,9 @@ def develop(plan: LaunchPlan, broken: LaunchError | None, request: Request, comp
     def replan() -> Terms:
         new, broken = compile_plan(request)
         if new.options.bind != fixed:
-            news.say("bind changed: that takes a restart of serve")
+            fix = "Restart serve for that, or take it back."
+            origin = new.settings["bind"].origin
+            news.say(str(Finding("bind-fixed", "another bind takes effect with the next start", fix, origin)))
         if record is not None:
             with contextlib.suppress(OSError):  # somebody has removed it: status does without
                 instance.renew(record, plan_facts(new))

@@ -53,7 +53,8 @@ def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, 
     if record["native"] != running.facts["native"]:
         changed[f"native.{plan.backend.name}"] = record["native"]
     if fixed := fixed_options(plan, running, changed):
-        return {"ok": False, "reason": f"a reload cannot change {', '.join(fixed)}: restart the server"}
+        named = ", ".join(_with_place(name, plan) for name in fixed)
+        return {"ok": False, "reason": f"a reload cannot change {named}: restart the server"}
     new = plan.command.environment(request.environ)
     answer = load_application(new, plan.command.cwd, plan.options.user, plan.options.group)
     if not answer.get("ok"):
@@ -95,6 +96,13 @@ def fixed_options(plan: LaunchPlan, running: Instance, changed: Mapping[str, Any
     names = plan.backend.fixed(plan.options)
     fixed = [name for name in changed if name in names or name.startswith("native.")]
     return fixed if plan.project.root == running.facts["project"] else ["chdir", *fixed]
+
+
+def _with_place(name: str, plan: LaunchPlan) -> str:
+    """Return the name of an option with the place where it is set, if anybody sets it."""
+    native = {f"native.{plan.backend.name}": setting for setting in plan.native.values()}
+    setting = {**plan.settings, **native}.get(name)
+    return f"{name} ({setting.origin})" if setting and setting.origin.source else name
 
 
 def _one_line(message: str) -> str:

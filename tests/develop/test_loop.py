@@ -188,6 +188,10 @@ def test_a_profile_is_read_again(tmp_path: Path) -> None:
         profile.write_text("threads = \n")
         wait_for(lambda: "kit.toml:1" in site.output, "what is wrong with it")
         assert site.now() == "blue"
+        profile.write_text(f'bind = ["127.0.0.1:1"]\n{re.sub("bind.*", "", good)}')
+        wait_for(
+            lambda: "serve: profiles/kit.toml:1: another bind takes effect" in site.output, "where another bind is"
+        )
         profile.write_text(good)
         site.shows("red")
 

@@ -120,7 +120,8 @@ def test_what_only_a_restart_brings_is_refused_by_name(server: str, tmp_path: Pa
     profile = tmp_path / "profiles" / "kit.toml"
     with site.serving:
         profile.write_text("backlog = 77\n" + profile.read_text())
-        assert "a reload cannot change backlog: restart the server" in site.serve("reload", status=4)
+        told = "a reload cannot change backlog (profiles/kit.toml:1): restart the server"
+        assert told in site.serve("reload", status=4)
         assert site.answer() == "1 none"
 
 

@@ -130,7 +130,8 @@ def test_what_is_broken_is_refused_in_one_line(
 def test_what_only_a_restart_brings_is_refused_by_name(running: Instance, project: Path) -> None:
     (project / "profiles").mkdir(exist_ok=True)
     (project / "profiles/prod.toml").write_text('backlog = 7\npid_file = "server.pid"\n')
-    assert verdict_on(running).reason == "a reload cannot change backlog, pid_file: restart the server"
+    told = "a reload cannot change backlog (profiles/prod.toml:1), pid_file (profiles/prod.toml:2): restart the server"
+    assert verdict_on(running).reason == told
 
 
 def test_a_proof_that_is_given_up_leaves_no_process(running: Instance) -> None:

@@ -60,9 +60,9 @@ class Interest(NamedTuple):
                 found.restart.append(path)
             elif name.startswith((".", "#")) or name.endswith("~"):
                 continue  # an editor's own
-            elif any(path.startswith(os.path.join(directory, "")) for directory in self.afresh):
+            elif _is_below(path, self.afresh):
                 found.afresh.append(path)
-            elif name.endswith(MODULES):
+            elif name.endswith(MODULES) and _is_below(path, (self.root, *self.outside)):
                 found.restart.append(path)
         return found
 
@@ -72,18 +72,24 @@ class Interest(NamedTuple):
 
     def directories(self) -> frozenset[str]:
         """Return the directories to watch, each for what lies in it directly."""
-        found: set[str] = set()
         ignored = ignored_by_git(self.root)
-        for root in (self.root, *self.outside, *self.afresh):
-            if os.path.isdir(root):
-                found.update(_below(root, ignored))
-        for path in (*self.plan, *self.loaded):
-            found.add(os.path.dirname(path))
-        for glob in self.globs:
-            start = os.path.join(self.root, _fixed_part(glob))
-            if os.path.isdir(start):
-                found.update(_below(start, frozenset()))
+        roots = dict.fromkeys((os.path.join(self.root, _fixed_part(glob)) for glob in self.globs), frozenset[str]())
+        roots |= dict.fromkeys((self.root, *self.outside, *self.afresh), ignored)
+        found = {os.path.dirname(path) for path in (*self.plan, *self.loaded)}
+        for root, left_out in roots.items():
+            found.update(_below(root, left_out) if os.path.isdir(root) else [_place_of(root)])
         return frozenset(directory for directory in found if os.path.isdir(directory))
+
+
+def _is_below(path: str, directories: Iterable[str]) -> bool:
+    return any(path.startswith(os.path.join(directory, "")) for directory in directories)
+
+
+def _place_of(directory: str) -> str:
+    """Return the directory in which one will appear that is made, with those above it as far as they are missing."""
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    return directory
 
 
 def _fixed_part(glob: str) -> str:

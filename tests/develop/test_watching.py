@@ -15,13 +15,16 @@ pytestmark = pytest.mark.live
 
 DJANGO = {
     "conf.py": """
+from pathlib import Path
+
 SECRET_KEY = "of the tests"
 DEBUG = True
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "urls"
 INSTALLED_APPS = ["shop"]
+BESIDE = Path(__file__).parent.parent / "web" / "pages"
 TEMPLATES = [
-    {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "DIRS": ["pages", "web/pages"]}
+    {"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True, "DIRS": ["pages", BESIDE]}
 ]
 """,
     "urls.py": """
@@ -45,13 +48,14 @@ urlpatterns = [path("", show)]
 
 
 @pytest.mark.parametrize("warm", [False, True], ids=["cold", "warm"])
-@pytest.mark.parametrize("directory", ["shop/templates", "pages", "web/pages"])
+@pytest.mark.parametrize("directory", ["shop/templates", "pages", "../web/pages"])
 def test_the_first_templates(directory: str, warm: bool, tmp_path: Path) -> None:
-    with Site(tmp_path, files=DJANGO, app=None, settings="conf") as site:
+    root = tmp_path / "site"
+    with Site(root, files=DJANGO, app=None, settings="conf") as site:
         site.shows("none")
         if warm:
             site.knows_itself("shop/__init__.py")
-        (tmp_path / directory).mkdir(parents=True)
+        (root / directory).mkdir(parents=True)
         for text in ("one", "two"):
             site.save(text, f"{directory}/page.html")
             site.shows(text)

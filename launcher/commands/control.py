@@ -82,6 +82,8 @@ def stop(running: Instance) -> int:
     process = os.pidfd_open(running.pid)
     try:
         _signal(running, signal.SIGTERM)
+        # For one that ignores signals where it begins, as uWSGI 2.0.30 does.
+        instance.drain({instance.VARIABLE: running.directory})
         _progress("finishing what is in flight ...")
         ended, _, _ = select.select([process], [], [], limit)
     finally:

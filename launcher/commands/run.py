@@ -56,7 +56,7 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
         if "NOTIFY_SOCKET" in environ and _sockets_stay(plan, addresses, environ):
             env[SOCKETS_STAY] = "1"
         else:
-            if not request.passed:
+            if not any(address.kind == "fd" for address in plan.options.bind or ()):
                 env[SOCKETS_OURS] = "1"
             if paths:
                 env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)

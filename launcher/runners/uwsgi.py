@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 ENDED = 30
 """Exit status of a worker that was told to end. Source: UWSGI_END_CODE in uwsgi.h, uWSGI 2.0.30."""
 
+FOR_THE_MASTER = (
+    signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG, signal.SIGCHLD, signal.SIGCONT
+)  # fmt: skip
+"""Signals for which it has a handler."""
+
 NO_PIPE = (-1, -1)
 
 _master = os.getpid()
@@ -172,7 +177,7 @@ def _begin_as_worker() -> None:
     worker's own copy of the state, where nobody looks, and a stop would wait for --worker-reload-mercy.
     """
     if os.getppid() == _master:
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGILL, signal.SIGURG, signal.SIGCHLD):
+        for number in FOR_THE_MASTER:
             signal.signal(number, signal.SIG_DFL)
         signal.set_wakeup_fd(-1)  # it is the master's
         signal.pthread_sigmask(signal.SIG_UNBLOCK, uwsgi_succession.HELD)

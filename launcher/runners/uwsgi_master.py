@@ -16,6 +16,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
+from .. import instance
 from ..application import DEVELOP
 from ..sockets import SOCKETS_OURS
 from . import uwsgi_door, uwsgi_router, uwsgi_succession
@@ -34,6 +35,10 @@ POLL_S = 0.02
 AGAIN_S = 0.5
 NOTED_S = 0.02
 """Within this time uWSGI has noted a worker that it has made; until then it would not be told."""
+
+SYSTEMD_CHILD = "SYSTEMD_EXEC_PID"
+"""Environment variable with the process that systemd has started, to which it sends SIGCONT behind a SIGTERM. Source:
+systemd.exec(5) and systemd.kill(5), systemd 252."""
 
 GRACEFULLY, AT_ONCE = 40, 41
 """Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
@@ -83,6 +88,8 @@ def listen() -> None:
         signal.signal(signal.SIGCHLD, _heard)  # it wakes the master, which looks for ended workers once in a second
     if not _attendants:
         signal.signal(MORE, _heard)
+        if os.environ.get(SYSTEMD_CHILD) == str(os.getpid()):
+            signal.signal(signal.SIGCONT, _heard)
         if uwsgi_succession.inherited():
             signal.signal(signal.SIGINT, _end_at_once)
 
@@ -103,6 +110,9 @@ def begin() -> None:
     attendant = Attendant(_bell[0])
     _attendants.append(attendant)
     listen()
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)
+    if os.path.exists(instance.draining_file(os.environ)):  # `serve stop` has told one that ignored it
+        os.write(_bell[1], bytes([signal.SIGTERM]))
     # A signal is to interrupt the master where it waits, and not the thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     _thread.start_new_thread(attendant.run, ())
@@ -147,9 +157,13 @@ def _end_workers(*, gracefully: bool) -> None:
 
 
 def heard(bell: int) -> bytes:
-    """Return the numbers of the signals that have come."""
+    """Return the numbers of the signals that have come.
+
+    Where uWSGI 2.0.30 begins it ignores SIGTERM for a millisecond; SIGCONT, which systemd sends behind it, tells the
+    same.
+    """
     with contextlib.suppress(BlockingIOError):
-        return os.read(bell, 4096)
+        return os.read(bell, 4096).replace(bytes([signal.SIGCONT]), bytes([signal.SIGTERM]))
     return b""
 
 

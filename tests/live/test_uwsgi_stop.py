@@ -1,16 +1,19 @@
 """SIGTERM on uWSGI: systemd hears of it at once in every mode, and no worker is needed to end the server."""
 
 import os
+import re
 import signal
 import socket
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launcher.testing.hold import held
-from launcher.testing.serving import wait_for
+from launcher.testing.serving import Serving, Typed, clean_environment, wait_for, write_project
 
 from .gunicorn_site import notify_socket
 from .load import Load
@@ -82,6 +85,62 @@ def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_tha
             assert client.answer().status == 200
             client.close()
         assert serving.wait() == 0
+
+
+def test_serve_stop_is_heard_while_uwsgi_ignores_the_signal(tmp_path: Path) -> None:
+    """uWSGI 2.0.30 ignores SIGTERM while it reads its words: here one of them is in a pipe that nobody has written."""
+    pipe = tmp_path / "word"
+    os.mkfifo(pipe)
+    Site(tmp_path)
+    native = {"uwsgi": {"procname-prefix": f"@({pipe})"}}
+    profile = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "native": native}
+    write_project(tmp_path, profile, name="kit", files={})
+    serve = (sys.executable, "-P", "-m", "launcher", "--profile", "kit")
+    environ = {**clean_environment(), "XDG_RUNTIME_DIR": str(tmp_path)}
+    command = Typed(serve, environ, ())
+    with Serving(tmp_path, {}, command=command, ready=False) as serving:
+        wait_for(lambda: ignored(serving.pid, signal.SIGTERM), "uWSGI to ignore it")
+        with ThreadPoolExecutor() as beside:
+            told = beside.submit(serving.command, "stop")
+            wait_for(lambda: list(tmp_path.glob("serve/*/draining")), "the word of it")
+            pipe.write_text("serve ")
+            assert told.result().returncode == 0
+        assert serving.wait() == 0
+
+
+def ignored(pid: int, number: int) -> bool:
+    """Source: proc_pid_status(5), SigIgn."""
+    (mask,) = re.findall(r"SigIgn:\t(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+PASSED_IN = {
+    "LISTEN_FDS": """
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+os.environ.update(LISTEN_FDS="1", LISTEN_PID=str(os.getpid()))
+os.execv(sys.argv[2], sys.argv[2:])
+""",
+    "bind": "import os, sys; os.execv(sys.argv[2], [*sys.argv[2:], '--bind', f'fd://{sys.argv[1]}'])",
+}
+
+
+@pytest.mark.parametrize("script", PASSED_IN.values(), ids=PASSED_IN)
+def test_a_socket_that_was_passed_in_keeps_its_door_open(script: str, tmp_path: Path) -> None:
+    site = Site(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address, fd = f"127.0.0.1:{listener.getsockname()[1]}", listener.fileno()
+        write_project(tmp_path, {"app": "site_of_tests:app", "server": "uwsgi", "bind": address}, name="kit", files={})
+        serve = (sys.executable, "-P", "-m", "launcher", "--profile", "kit")
+        command = Typed((sys.executable, "-c", script, str(fd), *serve), clean_environment(), (address,))
+        with Serving(tmp_path, {}, command=command, pass_fds=[fd]) as serving:
+            serving.stop_cleanly()
+            late = serving.client()
+            late.get("/")
+        site.write(2)
+        with Serving(tmp_path, {}, command=command, pass_fds=[fd]):
+            assert late.answer().body.startswith(b"2 ")
+            late.close()
 
 
 def test_a_stop_under_load_resets_nobody(tmp_path: Path) -> None:

@@ -202,7 +202,7 @@ RULES = {
     "max_worker_memory": flag("--reload-on-rss", value=_memory).but("counted in whole MiB, after each request"),
     "user": flag("--uid")._replace(hook="user"),
     "group": flag("--gid"),
-    "pid_file": flag("--pidfile", "--safe-pidfile"),
+    "pid_file": flag("--pidfile", "--safe-pidfile").but("stays behind where user may not remove it"),
     "process_name": impossible("pyuwsgi cannot change its title"),
     "tls_cert": impossible(NO_TLS),
     "tls_key": impossible(NO_TLS),

@@ -35,6 +35,8 @@ FOR_THE_MASTER = (
 )  # fmt: skip
 """Signals for which it has a handler."""
 
+PID_FILE, VACUUM = "--pidfile", "--vacuum"
+
 NO_PIPE = (-1, -1)
 
 _master = os.getpid()
@@ -73,14 +75,31 @@ def main() -> None:
     signal.signal(signal.SIGILL, signal.SIG_IGN)
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
-    # --vacuum leaves sockets alone that uWSGI did not bind.
+    # uWSGI leaves sockets alone that it did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:
         hooks += ["--hook-as-user-atexit", f"exec:rm -rf {shlex.quote(rows.directory)} 2>/dev/null"]
     last = uwsgi_master.prepare(preload="--lazy-apps" not in sys.argv)
     if routed:
         hooks += uwsgi_router.prepare(sys.argv, rows.directory, user_id(told.get("user")))
-    pyuwsgi.run([*hooks, *(uwsgi_succession.words() if succession else sys.argv[1:]), *last])
+    pyuwsgi.run([*hooks, *words_of(sys.argv, first=succession is None), *last])
+
+
+def words_of(argv: Sequence[str], *, first: bool) -> list[str]:
+    """Return the words for uWSGI, with a hook in the place of --vacuum where sockets are passed in.
+
+    uWSGI 2.0.30 would complain of their files, which are gone, and leave the one with the process id where it becomes
+    another user. Only the first master writes that: as root no more the next might not be able to.
+    """
+    words = list(argv[1:])
+    if VACUUM in words and uwsgi_succession.listeners():
+        words.remove(VACUUM)
+        if PID_FILE in words:
+            at = words.index(PID_FILE)
+            words += ("--hook-as-user-atexit", f"unlink:{words[at + 1]}")
+            if not first:
+                del words[at : at + 2]
+    return words
 
 
 def number_after(flag: str, words: Sequence[str], otherwise: int) -> int:

@@ -43,8 +43,6 @@ HELD = frozenset((signal.SIGHUP, signal.SIGINT, signal.SIGTERM, MORE, RENEW))
 FRONTS = ("--http", "--http-socket", "--socket")
 """What an address follows in the command."""
 
-PID_FILE = "--pidfile"
-
 PROGRAM = 4
 """Words of a native command that say which program it is."""
 HANDED = "renewal.json"
@@ -114,18 +112,6 @@ def note_foreign(descriptors: Collection[int]) -> None:
     """Note which sockets are the application's."""
     global _foreign
     _foreign = frozenset(descriptors)
-
-
-def words() -> list[str]:
-    """Return the words of a master that follows another: its file with the process id is there already.
-
-    It may be where this process, which is root no more, cannot write.
-    """
-    result = _start.words[1:]
-    if PID_FILE in result:
-        at = result.index(PID_FILE)
-        result[at : at + 2] = ("--hook-as-user-atexit", f"unlink:{result[at + 1]}")
-    return result
 
 
 def forget() -> None:

@@ -38,6 +38,7 @@ def test_systemd_hears_at_once_and_what_is_in_flight_is_answered(mode: dict[str,
             assert client.answer().status == 200
             client.close()
             assert serving.wait() == 0
+            assert "unlink()" not in serving.messages  # it complains of nothing that is gone
 
 
 @MODE

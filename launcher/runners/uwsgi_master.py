@@ -185,7 +185,7 @@ class Attendant:
         self._bell = bell
         self._lock = _thread.allocate_lock()
         """Of what follows, which the master's own thread touches too."""
-        self._stopping = self._asked = self._handed = False
+        self._stopping = self._asked = self._due = self._handed = False
         self._renewal: Reload | None = None
         """Whose verdict the master is to execute."""
         self._began = 0.0
@@ -244,8 +244,8 @@ class Attendant:
         return self._elders is None or self._elders.finish()
 
     def _have_driven(self) -> None:
-        """Have a worker started that reloads the others."""
-        self._asked = False
+        """Have a worker started that reloads the others: due until it is made, which a next master may have to do."""
+        self._asked, self._due = False, True
         os.kill(table().master, MORE)
 
     def _renew(self) -> None:
@@ -308,13 +308,14 @@ class Attendant:
         """Be followed by the next master, in the thread of this one."""
         with self._lock:
             if self._renewal is None:
+                self._due = False
                 return
             # What comes from now on waits for the next master, and what has come is carried over.
             before = signal.pthread_sigmask(signal.SIG_BLOCK, uwsgi_succession.HELD)
             self._take()
             try:
                 if not self._stopping:
-                    uwsgi_succession.succeed(self._renewal, self._began, self._asked)
+                    uwsgi_succession.succeed(self._renewal, self._began, self._asked or self._due)
             except Exception as error:  # the master knows nothing of exceptions, and forks
                 self._failure = f"the main process cannot start again: {error!r}"
             self._renewal = None

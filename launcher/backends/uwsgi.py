@@ -151,9 +151,8 @@ def _always(options: Options) -> Words:
         # TERM is for a thread of ours, which does so (launcher.runners.uwsgi_master).
         "--hook-master-start", "unix_signal:2 kill_them_all",
         "--cheaper-algo", "manual",
-        # A worker that cannot load the application at the start asks its master to exit with status 4, and the others
-        # are not to outlive it.
-        "--hook-master-start", "unix_signal:4 exit", "--no-orphans",
+        # Where a worker cannot load the application at the start, its master exits, and the others too.
+        "--no-orphans",
         # By this the reload makes the master look at its workers at once, not at the end of its second.
         "--hook-master-start", "unix_signal:23 worker_wakeup",
         # The master would sleep over workers that end fast, and a reload is such a time.

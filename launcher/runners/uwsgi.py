@@ -71,8 +71,6 @@ def main() -> None:
     rows = uwsgi_table.create(workers, slots, grace_s, os.environ, delay_s, routed, max_line)
     if succession:
         rows.succeed(succession.reload["generation"], uwsgi_succession.first_row(slots))
-    # Until the loop of the master has begun and has its own way with it. SIGHUP is ignored by uWSGI itself.
-    signal.signal(signal.SIGILL, signal.SIG_IGN)
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
     passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
     # uWSGI leaves sockets alone that it did not bind.

@@ -1,14 +1,12 @@
 """The thread of ours in uWSGI's master: it drives the stop, and reloads that need another master.
 
-The master of uWSGI 2.0.30 is C, and waits without Python's lock: a thread may run beside it. Python's own handler of a
-signal, put in place when uWSGI has put its own, writes the signal's number to a pipe whatever the master is doing, and
-there the thread reads it. No worker is needed, so that also a server ends whose workers are all gone or stuck.
+The master of uWSGI 2.0.30 waits without Python's lock: a thread may run beside it. There it hears the bell
+(launcher.runners.uwsgi_bell). No worker is needed, so that also a server ends whose workers are all gone or stuck.
 """
 
 from __future__ import annotations
 
 import _thread
-import contextlib
 import math
 import os
 import select
@@ -19,10 +17,10 @@ from typing import TYPE_CHECKING
 from .. import instance
 from ..application import DEVELOP
 from ..sockets import SOCKETS_OURS
-from . import uwsgi_door, uwsgi_router, uwsgi_succession
+from . import uwsgi_bell, uwsgi_door, uwsgi_router, uwsgi_succession
 from .reload import Reload
 from .uwsgi_streams import say
-from .uwsgi_succession import MORE, RENEW, Elders
+from .uwsgi_succession import FAILED, MORE, RENEW, Elders
 from .uwsgi_table import table
 
 if TYPE_CHECKING:
@@ -44,8 +42,6 @@ GRACEFULLY, AT_ONCE = 40, 41
 """Signals that the master is hooked to end its workers by; real-time ones, which mean nothing else."""
 
 _preload = False
-_bell: tuple[int, int] | None = None
-"""For reading, for writing."""
 _attendants: list[Attendant] = []
 _forking = _thread.allocate_lock()
 _forked_at = -math.inf
@@ -76,22 +72,16 @@ def prepare(*, preload: bool) -> list[str]:
 
 def listen() -> None:
     """Note signals from now on. uWSGI ignores some where it begins, and has its own way with them in its loop."""
-    global _bell
-    if _bell is None:
-        _bell = os.pipe()
-        for end in _bell:
-            os.set_blocking(end, False)
-    signal.set_wakeup_fd(_bell[1], warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGHUP, RENEW):
-        signal.signal(number, _heard)
+    numbers = [signal.SIGTERM, signal.SIGHUP, RENEW, FAILED]
     if DEVELOP in os.environ:
-        signal.signal(signal.SIGCHLD, _heard)  # it wakes the master, which looks for ended workers once in a second
+        numbers.append(signal.SIGCHLD)  # it wakes the master, which looks for ended workers once in a second
     if not _attendants:
-        signal.signal(MORE, _heard)
+        numbers.append(MORE)
         if os.environ.get(SYSTEMD_CHILD) == str(os.getpid()):
-            signal.signal(signal.SIGCONT, _heard)
+            numbers.append(signal.SIGCONT)
         if uwsgi_succession.inherited():
             signal.signal(signal.SIGINT, _end_at_once)
+    uwsgi_bell.note(numbers)
 
 
 def hold_early() -> None:
@@ -106,21 +96,16 @@ def hold_early() -> None:
 
 def begin() -> None:
     """Begin the thread. uWSGI calls it in the master's own one, where its loop begins."""
-    assert _bell is not None
-    attendant = Attendant(_bell[0])
+    attendant = Attendant()
     _attendants.append(attendant)
     listen()
     signal.signal(signal.SIGCONT, signal.SIG_DFL)
     if os.path.exists(instance.draining_file(os.environ)):  # `serve stop` has told one that ignored it
-        os.write(_bell[1], bytes([signal.SIGTERM]))
+        uwsgi_bell.ring(signal.SIGTERM)
     # A signal is to interrupt the master where it waits, and not the thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     _thread.start_new_thread(attendant.run, ())
     signal.pthread_sigmask(signal.SIG_SETMASK, before - uwsgi_succession.HELD)
-
-
-def _heard(number: int, frame: FrameType | None) -> None:
-    """Do nothing: the number is in the pipe."""
 
 
 def _end_at_once(number: int, frame: FrameType | None) -> None:
@@ -156,24 +141,6 @@ def _end_workers(*, gracefully: bool) -> None:
         os.kill(os.getpid(), GRACEFULLY if gracefully else AT_ONCE)
 
 
-def heard(bell: int) -> bytes:
-    """Return the numbers of the signals that have come.
-
-    Where uWSGI 2.0.30 begins it ignores SIGTERM for a millisecond; SIGCONT, which systemd sends behind it, tells the
-    same.
-    """
-    with contextlib.suppress(BlockingIOError):
-        return os.read(bell, 4096).replace(bytes([signal.SIGCONT]), bytes([signal.SIGTERM]))
-    return b""
-
-
-def wait(seconds: float) -> bytes:
-    """Wait for a signal where there is no thread yet; return the numbers of those that have come."""
-    assert _bell is not None
-    select.select([_bell[0]], [], [], seconds)
-    return heard(_bell[0])
-
-
 class Stop(Exception):
     """The server was told to stop."""
 
@@ -181,8 +148,7 @@ class Stop(Exception):
 class Attendant:
     """The thread, and what it has heard."""
 
-    def __init__(self, bell: int) -> None:
-        self._bell = bell
+    def __init__(self) -> None:
         self._lock = _thread.allocate_lock()
         """Of what follows, which the master's own thread touches too."""
         self._stopping = self._asked = self._due = self._handed = False
@@ -220,7 +186,7 @@ class Attendant:
 
     def _hear(self, seconds: float | None = None, also: Sequence[int] = ()) -> None:
         """Wait for a signal, or for one of these descriptors. Raises Stop."""
-        select.select([self._bell, *also], [], [], seconds)
+        select.select([uwsgi_bell.fileno(), *also], [], [], seconds)
         with self._lock:
             self._take()
             if self._stopping:
@@ -228,7 +194,10 @@ class Attendant:
                 raise Stop
 
     def _take(self) -> None:
-        numbers = heard(self._bell)
+        numbers = uwsgi_bell.heard()
+        if FAILED in numbers:
+            _forking.acquire()  # for good
+            uwsgi_succession.end_process(FAILED)
         self._stopping |= signal.SIGTERM in numbers
         self._asked |= signal.SIGHUP in numbers
         self._handed |= RENEW in numbers

@@ -49,7 +49,7 @@ HANDED = "renewal.json"
 """In the record of the instance: that reload, and when it began."""
 
 FAILED = 4
-"""Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends with it."""
+"""Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends it with that."""
 
 FIRST_PAUSE_S = 1.0
 LONGEST_PAUSE_S = 30.0
@@ -289,7 +289,7 @@ def try_again(error: ApplicationError) -> NoReturn:
     A little later the master executes itself once more; for another SIGHUP at once, if the code is proven anew.
     """
     from ..user_code import tell
-    from .uwsgi_master import wait
+    from .uwsgi_bell import wait
 
     assert _inherited is not None
     rows, succession, elders = table(), _inherited, Elders(_inherited)

@@ -29,7 +29,7 @@ GO_CHEAP = 15
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 """Between attempts to replace a worker whose successors cannot load the application."""
-AGAIN_S = 0.05
+POLL_S = 0.05
 
 DIED = re.compile(r"^DAMN ! worker .* killed by signal (\d+) |^!!! uWSGI process \d+ got Segmentation", re.MULTILINE)
 """uWSGI 2.0.30; of one that exits it tells no status."""
@@ -149,16 +149,13 @@ def leave(slot: int) -> NoReturn:
 
 def give_up(error: ApplicationError) -> NoReturn:
     """End the whole server: nothing of it has ever served. One worker speaks for all; they end with the master."""
-    speaks = table().claim_failure()
-    if speaks:
+    if table().claim_failure():
         from ..user_code import tell
 
         tell(error)
+        os.kill(table().master, FAILED)
     while os.getppid() == table().master:
-        if speaks:
-            # Again and again: the master ignores it until it has begun its loop.
-            os.kill(table().master, FAILED)
-        time.sleep(AGAIN_S)
+        time.sleep(POLL_S)
     os._exit(FAILED)
 
 

@@ -244,8 +244,7 @@ class Worker(ThreadWorker):
 
 def ignore_stop() -> None:
     """Hear no more of a stop: it would end the process in the midst of its own end, and gunicorn speak of that."""
-    for number in STOP:
-        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
 
 
 class LastRequest:

@@ -100,4 +100,4 @@ class Site(Serving):
             told.extend(path.stat().st_mtime_ns for path in self.project.glob("run/*/*/learnt.json"))
             return "cold" not in self.reloads()[-1] and told[-3:].count(told[-1]) == 3
 
-        wait_for(settled, "nothing to tell")
+        wait_for(settled, "nothing to tell", 90)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
+NOBODY = "0.0.0.0"  # of a client by a unix socket
 TOO_LONG = "414 URI Too Long"
 TOO_MANY = "431 Request Header Fields Too Large"
 HEADERS = ("HTTP_", "CONTENT_")
@@ -50,6 +51,8 @@ def for_uwsgi(
     limit = max_line or sys.maxsize
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ.get("REMOTE_ADDR") == NOBODY:
+            environ |= {"REMOTE_ADDR": "", "REMOTE_PORT": "", "SERVER_PORT": "80"}
         length = environ.get("CONTENT_LENGTH") or "0"
         sent = environ["wsgi.input"] if length != "0" else None
         refusal = _refusal(environ, length, limit) if http else ""

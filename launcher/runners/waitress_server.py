@@ -168,6 +168,12 @@ class TcpListener(Listener, TcpWSGIServer):  # type: ignore[misc]
 class UnixListener(Listener, UnixWSGIServer):  # type: ignore[misc]
     """Serves one unix socket."""
 
+    def getsockname(self) -> tuple[str, int]:
+        return "localhost", 80  # waitress would give its path for a port
+
+    def fix_addr(self, addr: object) -> tuple[str, str]:
+        return "", ""  # REMOTE_ADDR and REMOTE_PORT
+
 
 class Wake(wasyncore.file_dispatcher):  # type: ignore[misc]
     """Calls a function when a descriptor is readable, and so lets a signal end the wait of the loop."""

@@ -50,6 +50,12 @@ def test_a_query_is_never_lost(profile: dict[str, object], tmp_path: Path) -> No
                 assert not said.startswith(b"HTTP/1.1 200") or b"0\n" in said.partition(b"\r\n\r\n")[2], said[:300]
 
 
+def test_a_client_by_a_unix_socket_has_no_address(profile: dict[str, object], tmp_path: Path) -> None:
+    with Serving(tmp_path, {**profile, "bind": f"unix:{tmp_path}/socket"}) as serving:
+        seen = serving.request("/environ").json()
+        assert (seen["REMOTE_ADDR"], seen.get("REMOTE_PORT") or "", seen["SERVER_PORT"]) == ("", "", "80")
+
+
 CHUNKED = "Transfer-Encoding: chunked"
 EXTENDED = "5;an=extension\r\n12345\r\n0\r\nA-Trailer: 1\r\n\r\n"
 

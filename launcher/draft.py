@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-
 from . import layers
 from .errors import Finding
 from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Setting
 from .profiles import Profile, load_chain, profile_name
-from .project import Project, find_project
+from .project import Project, find_project, is_file
 from .request import Request
 from .tomlfile import mentions, read_toml
 
@@ -74,7 +72,7 @@ def _project(request: Request, *said: layers.Values) -> Project:
 
 def _pyproject(project: Project) -> tuple[layers.Values, list[Finding]]:
     path = project.file("pyproject.toml")
-    if not os.path.isfile(path) or not mentions(path, "serve"):
+    if not is_file(path, project.shown(path)) or not mentions(path, "serve"):
         return {}, []
     file = read_toml(path, project.shown(path), Layer.PYPROJECT)
     if "serve" not in (file.data.get("tool") or {}):

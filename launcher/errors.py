@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lean import TYPE_CHECKING, Record
-from .origin import Origin
+from .origin import Layer, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,6 +61,13 @@ class LaunchError(Exception):
         """The exit status of the first error."""
         errors = [finding for finding in self.findings if finding.severity == "error"]
         return (errors or list(self.findings))[0].status
+
+
+def unreadable(shown: str, error: OSError, layer: str = Layer.PROJECT) -> Finding:
+    """Return what to say of a file or directory that the system does not let us read."""
+    fix = "Give this user the right to read it, and to search each directory above it; or start serve as another."
+    fix = fix if isinstance(error, PermissionError) else ""
+    return Finding("unreadable-file", f"cannot be read: {error.strerror}", fix, Origin(layer, shown), Exit.PROFILE)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

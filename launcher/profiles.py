@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from .errors import Exit, Finding, LaunchError, did_you_mean
+from .errors import Exit, Finding, LaunchError, did_you_mean, unreadable
 from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin
-from .project import Project
+from .project import Project, is_file
 from .tomlfile import TomlFile, read_toml
 
 if TYPE_CHECKING:
@@ -31,13 +31,19 @@ def shipped_directory() -> str:
 
 
 def available(project: Project) -> Mapping[str, tuple[str, ...]]:
-    """Return every profile's name with the files it would be read from, the project's own first."""
+    """Return every profile's name with the files it would be read from, the project's own first.
+
+    Raises LaunchError where the project's cannot be listed.
+    """
     found: dict[str, list[str]] = {}
     for directory in (project.file("profiles"), shipped_directory()):
         try:
-            names = sorted(name for name in os.listdir(directory) if name.endswith(".toml"))
-        except OSError:
+            with os.scandir(directory) as inside:
+                names = sorted(entry.name for entry in inside if entry.name.endswith(".toml") and not entry.is_dir())
+        except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise LaunchError(unreadable(project.shown(directory), error)) from error
         for name in names:
             paths = found.setdefault(name.removesuffix(".toml"), [])
             if os.path.join(directory, name) not in paths:
@@ -99,14 +105,14 @@ def _find(wanted: str, project: Project, asked: Origin, base: str, below: tuple[
     """Return the file of a profile: a path from `base`, the project's own, or the shipped one."""
     if is_path(wanted):
         path = os.path.normpath(os.path.join(base, os.path.expanduser(wanted)))
-        if os.path.isfile(path):
+        if is_file(path, project.shown(path)):
             return path
         finding = Finding("missing-profile", f"there is no file {wanted}", "", asked, Exit.PROFILE)
         raise LaunchError(finding)
     own = project.file("profiles", f"{wanted}.toml")
     shipped = os.path.join(shipped_directory(), f"{wanted}.toml")
     # A profile that extends its own name means the shipped one under it.
-    if os.path.isfile(own) and not (below and below[-1] == own and os.path.isfile(shipped)):
+    if is_file(own, project.shown(own)) and not (below and below[-1] == own and os.path.isfile(shipped)):
         return own
     if os.path.isfile(shipped):
         return shipped

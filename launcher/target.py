@@ -128,6 +128,10 @@ def _what_exists(search: Search, module: str) -> str:
     """Return a hint at the modules beside the one that is missing."""
     package, _, name = module.rpartition(".")
     found = search.reader.find(package) if package else None
+    places = [*search.path, *(found.package_path or () if found else ())]
+    if closed := [place for place in places if os.path.isdir(place) and not os.access(place, os.R_OK | os.X_OK)]:
+        which = ", ".join(map(search.shown, closed))
+        return f"This user cannot read {which}: it takes the permissions to list and to search a directory."
     if package and (found is None or found.package_path is None):
         return f"Looked in {search.project.root}, and on sys.path."
     directory = found.package_path[0] if found is not None and found.package_path else search.project.root

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import Exit, Finding, LaunchError
+from .errors import Exit, Finding, LaunchError, unreadable
 from .lean import TYPE_CHECKING, Record
 from .origin import Origin
 from .plain_toml import Key, NotPlain, read_plain
@@ -38,8 +38,7 @@ def read_toml(path: str, name: str, layer: str) -> TomlFile:
             text = file.read().decode()
         return TomlFile(name, *_read(text, name, layer))
     except OSError as error:
-        message = f"cannot be read: {error.strerror}"
-        raise LaunchError(Finding("unreadable-file", message, "", Origin(layer, name), Exit.PROFILE)) from error
+        raise LaunchError(unreadable(name, error, layer)) from error
     except UnicodeDecodeError as error:
         where = Origin(layer, name, error.object[: error.start].count(b"\n") + 1)
         raise LaunchError(

@@ -1,43 +1,57 @@
 """Files of environment variables: NAME=VALUE lines."""
 
+from __future__ import annotations
+
 from .errors import Exit, Finding
-from .origin import Layer, Origin
+from .origin import Layer, Origin, Setting
 
 
-def read_env_file(path: str, shown: str, asked: Origin) -> tuple[dict[str, str], list[Finding]]:
-    """Read lines of `NAME=VALUE`, with or without `export`.
+def read_env_file(path: str, shown: str, asked: Origin) -> tuple[list[tuple[str, Setting[str]]], list[Finding]]:
+    """Read lines of `NAME=VALUE`, with or without `export`, in their order.
 
     Single quotes keep everything; in double quotes a backslash escapes `"`, `\\`, `$` and n. Nothing is expanded.
     A `#` at the start of a line, or after white space outside quotes, begins a comment.
     """
     try:
         with open(path, encoding="utf-8") as file:
-            lines = file.read().splitlines()
+            lines = file.read().removeprefix("\ufeff").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         finding = Finding("unreadable-file", f"env_file {shown} cannot be read: {reason}", "", asked, Exit.PROFILE)
-        return {}, [finding]
-    variables: dict[str, str] = {}
+        return [], [finding]
+    variables: list[tuple[str, Setting[str]]] = []
     findings: list[Finding] = []
+    expanding: Origin | None = None
     for number, line in enumerate(lines, 1):
         text = line.strip().removeprefix("export ").strip()
         if not text or text.startswith("#"):
             continue
         name, equals, rest = text.partition("=")
-        value = _value(rest.strip())
-        if not equals or not name.strip().isidentifier() or value is None:
-            where = Origin(Layer.PROFILE, shown, number)
+        name, rest = name.strip(), rest.strip()
+        value, after = _value(rest)
+        where = Origin(Layer.PROFILE, shown, number, name)
+        if not equals or not name.isidentifier() or (after and not after.startswith("#")):
             findings.append(Finding("malformed-env-file", "is not NAME=VALUE", "", where, Exit.PROFILE))
+        elif after is None:
+            message = f"the quote of {name} is not closed: a value is one line"
+            fix = r"Write \n for a new line, in double quotes. What follows was not read."
+            findings.append(Finding("malformed-env-file", message, fix, where, Exit.PROFILE))
+            break  # the lines below may be more of it
         else:
-            variables[name.strip()] = value
+            variables.append((name, Setting(value, where)))
+            if not rest.startswith("'") and "${" in value and "${" in rest.replace(r"\$", ""):
+                expanding = expanding or where
+    if expanding is not None:
+        message = f"${{...}} in {expanding.key} stays as it is: nothing is expanded in env_file"
+        findings.append(Finding("not-expanded", message, "", expanding, severity="note"))
     return variables, findings
 
 
-def _value(text: str) -> str | None:
-    """Return a value without its quotes and comment; None where a quote is not closed."""
+def _value(text: str) -> tuple[str, str | None]:
+    """Return a value without its quotes, and what follows it; None for that where a quote is not closed."""
     quote = text[:1]
     if quote not in ("'", '"') or not quote:
-        return text.partition(" #")[0].rstrip()
+        return text.partition(" #")[0].rstrip(), ""
     value, at = "", 1
     while at < len(text) and text[at] != quote:
         if quote == '"' and text[at] == "\\" and text[at + 1 : at + 2] in ('"', "\\", "$", "n"):
@@ -46,5 +60,4 @@ def _value(text: str) -> str | None:
         else:
             value += text[at]
         at += 1
-    rest = text[at + 1 :].strip()
-    return value if at < len(text) and (not rest or rest.startswith("#")) else None
+    return value, text[at + 1 :].strip() if at < len(text) else None

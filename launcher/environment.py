@@ -6,8 +6,9 @@ from .backend import Backend
 from .envfile import read_env_file
 from .errors import Exit, Finding
 from .jsontext import to_json
+from .layers import entries, over
 from .lean import TYPE_CHECKING
-from .options import Options
+from .options import OPTIONS, Options
 from .origin import Setting
 from .target import VARIABLE, Search, Target
 
@@ -17,27 +18,51 @@ if TYPE_CHECKING:
 
 
 APPLICATION_VARIABLE = "LAUNCHER_APPLICATION"
-ALIASES = ("PORT", "WEB_CONCURRENCY")
+ALIASES = {"PORT": "bind", "WEB_CONCURRENCY": "workers"}
+"""Well-known variables, and what they set where the surroundings of `serve` have them."""
 
 
-def profile_variables(settings: Mapping[str, Setting[Any]], search: Search, errors: list[Finding]) -> dict[str, str]:
+def profile_variables(
+    settings: Mapping[str, Setting[Any]], search: Search, backend: Backend
+) -> tuple[dict[str, Setting[str]], list[Finding]]:
     """Return the variables that the profile sets: env_file's, then env's over them."""
-    variables: dict[str, str] = {}
+    variables: dict[str, Setting[str]] = {}
+    findings: list[Finding] = []
     for path in settings["env_file"].value:
         read, problems = read_env_file(path, search.shown(path), settings["env_file"].origin)
-        variables.update(read)
-        errors += problems
-    variables.update(settings["env"].value)
-    for name in variables:
-        origin = settings.get(f"env.{name}", settings["env_file"]).origin
-        if name == VARIABLE:
-            fix = 'Write settings = "package.settings.prod": serve sets the variable from it.'
-            errors.append(Finding("misplaced-key", f"env sets {VARIABLE}", fix, origin, Exit.PROFILE))
-        elif not name or "=" in name or "\0" in name + variables[name]:
-            errors.append(Finding("bad-value", f"{name!r} is no name of a variable", "", origin, Exit.PROFILE))
-    if settings["settings"].value:
-        variables[VARIABLE] = settings["settings"].value
-    return variables
+        for name, setting in read:
+            variables[name] = over(variables.get(name), setting)
+        findings += problems
+    for name, setting in entries(settings, "env"):
+        variables[name] = over(variables.get(name), setting)
+    for name, setting in variables.items():
+        if not name or "=" in name or "\0" in name + setting.value:
+            message = f"{name!r} is no name of a variable"
+            findings.append(Finding("bad-value", message, "", setting.origin, Exit.PROFILE))
+        elif fix := _instead_of(name, backend):
+            message = f"the environment of the server cannot set {name}"
+            findings.append(Finding("misplaced-key", message, fix, setting.origin, Exit.PROFILE))
+        elif name in ALIASES:
+            message = f"{name} is for the application alone: it does not set {ALIASES[name]}"
+            findings.append(Finding("no-effect", message, "", setting.origin, severity="note"))
+    return variables, findings
+
+
+def _instead_of(name: str, backend: Backend) -> str:
+    """Return what to do instead of giving the server a variable, where that would have no effect, or one unseen."""
+    if name == VARIABLE:
+        return 'Write settings = "package.settings.prod": serve sets the variable from it.'
+    if name.startswith("SERVE_"):
+        key = name.removeprefix("SERVE_").lower()
+        if key in OPTIONS:
+            place = "the profile" if OPTIONS[key].anywhere else "[tool.serve] of pyproject.toml"
+            return f"It would set {key}: write that in {place}."
+        return "Call it otherwise: names that begin with SERVE_ are for options of serve."
+    if name.startswith("LAUNCHER_"):
+        return "Call it otherwise: names that begin with LAUNCHER_ are what serve tells a server."
+    if name != "PORT" and _is_shut_out(name, backend):  # a port is given by bind, whatever the server finds there
+        return f"Set options in the profile, and words of the server's own in [native.{backend.name}]."
+    return ""
 
 
 def application_facts(
@@ -103,14 +128,16 @@ def our_variables(
 
 def shut_out(backend: Backend, environ: Mapping[str, str], env_set: Mapping[str, str]) -> tuple[str, ...]:
     """Return the variables of `environ` that the server must not see."""
-    exact = {name for name in backend.shut_out if not name.endswith("*")}
-    prefixes = tuple(name[:-1] for name in backend.shut_out if name.endswith("*"))
     ours = ("SERVE_", "LAUNCHER_")
     return tuple(
         sorted(
-            name for name in environ if (name in exact or name.startswith((*prefixes, *ours))) and name not in env_set
+            name for name in environ if (_is_shut_out(name, backend) or name.startswith(ours)) and name not in env_set
         )
     )
+
+
+def _is_shut_out(name: str, backend: Backend) -> bool:
+    return any(name == word or (word[-1] == "*" and name.startswith(word[:-1])) for word in backend.shut_out)
 
 
 def shut_out_note(name: str, backend: Backend) -> Finding:

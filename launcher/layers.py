@@ -116,7 +116,7 @@ def _unknown_key(key: str, value: object, where: Origin) -> Finding:
 
 def from_environ(environ: Mapping[str, str], cwd: str) -> tuple[Values, list[Finding]]:
     """Read `SERVE_*`. An empty variable counts as unset; an unknown one is refused."""
-    known = {option.variable: name for name, option in OPTIONS.items() if not isinstance(option.kind, Table)}
+    known = {option.variable: name for name, option in OPTIONS.items() if option.variable}
     values: dict[str, Raw] = {}
     findings: list[Finding] = []
     for variable in sorted(environ):
@@ -197,24 +197,25 @@ def merge(layers: Iterable[Values]) -> Merged:
             if first == NATIVE:
                 server, _, key = rest.partition(".")
                 below = native.setdefault(server, {})
-                below[key] = _over(below.get(key), Setting(raw.value, raw.origin))
+                below[key] = over(below.get(key), Setting(raw.value, raw.origin))
                 continue
             try:
                 value = read_value(OPTIONS[first], raw, entry=rest)
             except BadValue as error:
                 findings.append(_bad_value(name, raw, error))
                 continue
-            settings[name] = _over(settings.get(name), Setting(value, raw.origin))
+            settings[name] = over(settings.get(name), Setting(value, raw.origin))
     for name, option in OPTIONS.items():
         if isinstance(option.kind, Table):
             settings[name] = _gather(name, settings)
     return Merged(settings, native, tuple(findings))
 
 
-def _over(below: Setting[Any] | None, above: Setting[Any]) -> Setting[Any]:
+def over(below: Setting[Any] | None, above: Setting[Any]) -> Setting[Any]:
+    """Return a setting that beats another, and what that one beat."""
     if below is None:
         return above
-    return Setting(above.value, above.origin, (Setting(below.value, below.origin), *below.shadowed))
+    return above._replace(shadowed=(*above.shadowed, Setting(below.value, below.origin), *below.shadowed))
 
 
 def _gather(name: str, settings: Mapping[str, Setting[Any]]) -> Setting[Any]:

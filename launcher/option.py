@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .kinds import Table
 from .lean import TYPE_CHECKING, Generic, TypeVar, overload
 
 if TYPE_CHECKING:
@@ -69,7 +70,8 @@ class Option(Generic[T]):
 
     @property
     def variable(self) -> str:
-        return "SERVE_" + self.name.upper()
+        """How the environment spells it; a table has no variable."""
+        return "" if isinstance(self.kind, Table) else "SERVE_" + self.name.upper()
 
     def show(self, value: T | None) -> Any:
         """Return the value as TOML and JSON would hold it; None means that the server decides."""

@@ -87,7 +87,7 @@ class Options(Values):
         group="application", default=(), supplied=IN_WORKERS,
     )  # fmt: skip
     env = Option(
-        Table(), "Environment variables of the server.",
+        Table(), 'Environment variables of the server; true becomes "1", and false is empty.',
         group="application", default={}, supplied=BEFORE,
     )  # fmt: skip
     env_file = Option(

@@ -21,7 +21,7 @@ from .project import Project
 from .registry import BACKENDS, Registry
 from .request import Request
 from .syntax import Reader
-from .target import Search, Target, choose_settings, find_target
+from .target import VARIABLE, Search, Target, choose_settings, find_target
 from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
 
@@ -51,6 +51,8 @@ class LaunchPlan(Record):
     """Name -> value with origin, for every option, and for every entry of a table (`env.DEBUG`)."""
     native: Mapping[str, Setting[Any]]
     """What `[native.SERVER]` of the chosen server passes through."""
+    variables: Mapping[str, Setting[str]]
+    """What env_file and env put into the environment of the server."""
     target: Target
     application: Mapping[str, Any]
     """What a worker is told of the application (launcher.application reads it)."""
@@ -125,8 +127,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         single = backend.rule("workers").how == "impossible"
         reckoned = reckon_workers(host, single=single)
         settings["workers"] = settings["workers"]._replace(value=reckoned.workers)
-    environment = profile_variables(settings, search, errors)
-
+    variables, said = profile_variables(settings, search, backend)
     notes += leave_out_development(settings)
     notes += _fit_backlog(settings, host)
     _complete_group(settings)
@@ -136,7 +137,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
 
         found = settle(settings, backend, registry, request.environ)
     options = Options({name: settings[name].value for name in OPTIONS})
-    for finding in (*found, *inconsistencies(options, settings, host)):
+    for finding in (*said, *found, *inconsistencies(options, settings, host)):
         (errors if finding.severity == "error" else notes).append(finding)
     translated = translate(backend, options, settings, draft.merged.native)
     errors += [finding for finding in translated.findings if finding.severity == "error"]
@@ -144,6 +145,9 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     if target is None or len(errors) > len(broken):
         raise LaunchError(*_once(errors))
 
+    environment = {name: setting.value for name, setting in variables.items()}
+    if chosen.value:
+        environment[VARIABLE] = chosen.value
     application = application_facts(backend, options, settings, target, search)
     env_set = {**environment, **our_variables(backend, options, application, translated.hooks)}
     dropped = shut_out(backend, request.environ, env_set)
@@ -159,6 +163,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         options=options,
         settings=settings,
         native=draft.merged.native.get(backend.name, {}),
+        variables=variables,
         target=target,
         application=application,
         command=command,

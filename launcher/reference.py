@@ -18,7 +18,7 @@ from .document import PlanDocument
 from .errors import Exit
 from .exporter import Exporter, words_of
 from .flags import GROUPS
-from .kinds import Flag, Table
+from .kinds import Flag
 from .option import Option
 from .options import OPTIONS
 from .registry import EXPORTERS, Registry, read_registry
@@ -74,7 +74,7 @@ def options_page(backends: Sequence[Backend]) -> str:
 def _option(option: Option[Any], backends: Sequence[Backend]) -> list[str]:
     default = "the server decides" if option.default is None else f"`{json.dumps(option.show(option.default))}`"
     metavar = "" if isinstance(option.kind, Flag) or option.flag == "APP" else f" {option.kind.metavar}"
-    variable = "" if isinstance(option.kind, Table) else f", `{option.variable}`"
+    variable = f", `{option.variable}`" if option.variable else ""
     lines = [
         f"### `{option.name}`\n",
         option.help,

@@ -71,7 +71,8 @@ flag_words = st.sampled_from(
     [option.flag for option in OPTIONS.values()] + ["--no-preload", "--dry-run", "explain", "app:x", "--workers=3"]
 )
 variables = st.sampled_from(
-    [option.variable for option in OPTIONS.values()] + ["SERVE_X", "PORT", "WEB_CONCURRENCY", "DJANGO_SETTINGS_MODULE"]
+    [option.variable for option in OPTIONS.values() if option.variable]
+    + ["SERVE_ENV", "SERVE_X", "PORT", "WEB_CONCURRENCY", "DJANGO_SETTINGS_MODULE"]
 )
 safe_text = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)
 

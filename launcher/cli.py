@@ -80,18 +80,19 @@ def run(environ: Mapping[str, str], said: Said, dry_run: bool) -> int:
 @cli.command(cls=OptionCommand)
 @takes_options
 @_format("text", "json", "toml")
-@click.argument("option", required=False)
+@click.argument("option", nargs=-1)
 @click.pass_obj
-def explain(environ: Mapping[str, str], said: Said, form: str, option: str | None) -> int:
+def explain(environ: Mapping[str, str], said: Said, form: str, option: tuple[str, ...]) -> int:
     """Show every value, where it came from, and what it became.
 
-    OPTION may also be an application, as for a start.
+    OPTION may also be an entry, such as env.NAME or native.gunicorn, and an application, as for a start.
     """
     from .commands import explain as command
 
-    if option is not None and looks_like_app(option):
-        said, option = {**said, "app": (option,)}, None
-    click.echo(command.explain(compile_plan(request_of(said, environ)), form, option))
+    apps = tuple(word for word in option if looks_like_app(word) and not command.is_entry(word))
+    said = {**said, "app": apps} if apps else said
+    only = [word for word in option if word not in apps]
+    click.echo(command.explain(compile_plan(request_of(said, environ)), form, only))
     return Exit.FINE
 
 

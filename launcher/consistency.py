@@ -52,9 +52,10 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
         message = f"backlog = {backlog} is more than the kernel holds: net.core.somaxconn is {host.somaxconn}"
         say("backlog", message, f"Set backlog = {host.somaxconn}, or raise the kernel's limit.")
     for name, option in OPTIONS.items():
-        asked = options.value(name) and options.value(name) != option.default and settings[name].origin.personal
-        # `watch` may stand in [tool.serve] for whichever profile watches.
-        if options.production and option.group == "development" and name != "watch" and asked:
+        asked = options.value(name) and settings[name].origin.personal
+        # [tool.serve] speaks for every profile, and so for that which watches.
+        shared = name in ("watch", "warm_start") and settings[name].origin.layer == Layer.PYPROJECT
+        if options.production and option.group == "development" and asked and not shared:
             message = f"{name} is for development, and production = true ({settings['production'].origin})"
             say(name, message, f"Remove {name}, or set it in a profile for development.")
     found += _accounts(options, settings, host)

@@ -87,6 +87,8 @@ class PlanDocument(Struct, frozen=True):
     command: CommandDocument
     notes: list[FindingDocument]
     native: dict[str, OptionDocument] = field(default_factory=dict)
+    variables: dict[str, EntryDocument] = field(default_factory=dict)
+    """What `env_file` and `env` put into the environment of the server. Secrets are `***`."""
 
 
 def plan_document(plan: LaunchPlan) -> PlanDocument:
@@ -103,6 +105,7 @@ def plan_document(plan: LaunchPlan) -> PlanDocument:
             key: OptionDocument(*_values(None, setting), "exact", _words(plan, f"native.{plan.backend.name}.{key}"))
             for key, setting in plan.native.items()
         },
+        variables={name: _entry(name, setting) for name, setting in plan.variables.items()},
         command=CommandDocument(
             list(plan.command.argv), shown_environment(plan), list(plan.command.env_drop), plan.command.cwd
         ),
@@ -128,17 +131,15 @@ def _option(plan: LaunchPlan, option: Option[Any]) -> OptionDocument:
     value, origin, shadowed = _values(option, plan.settings[option.name])
     how = plan.backend.rule(option.name).how
     words = _words(plan, option.name)
-    parts = {
-        key: EntryDocument(
-            hide(key, entry.value),
-            _origin(entry.origin),
-            [ValueDocument(hide(key, below.value), _origin(below.origin)) for below in entry.shadowed],
-        )
-        for key, entry in entries(plan.settings, option.name)
-    }
+    parts = {key: _entry(key, entry) for key, entry in entries(plan.settings, option.name)}
     if not parts:
         return OptionDocument(value, origin, shadowed, how, words)
     return OptionDocument({key: part.value for key, part in parts.items()}, origin, shadowed, how, words, parts)
+
+
+def _entry(name: str, setting: Setting[Any]) -> EntryDocument:
+    shadowed = [ValueDocument(hide(name, below.value), _origin(below.origin)) for below in setting.shadowed]
+    return EntryDocument(hide(name, setting.value), _origin(setting.origin), shadowed)
 
 
 def _words(plan: LaunchPlan, name: str) -> list[str]:
@@ -170,6 +171,19 @@ def shown_environment(plan: LaunchPlan) -> dict[str, str]:
     shown = {name: hide(name, value) for name, value in plan.command.env_set.items()}
     shown[APPLICATION_VARIABLE] = json.dumps(_hidden(plan.application), separators=(",", ":"), ensure_ascii=False)
     return shown
+
+
+def secrets_of(plan: LaunchPlan) -> dict[str, str]:
+    """Return the variables of the command that hold a secret, each with what a shell is to say in its absence."""
+    told = {}
+    for name, value in plan.command.env_set.items():
+        if value and is_secret(name, value):
+            origin = f" ({plan.variables[name].origin})" if name in plan.variables else ""
+            told[name] = f"it is secret, and so not written here: export it{origin}"
+    if _hidden(plan.application) != plan.application:
+        said = plan.settings["middleware"].origin
+        told[APPLICATION_VARIABLE] = f"it holds a secret, and so is not written here: start with serve ({said})"
+    return told
 
 
 def _hidden(value: Any, name: str = "") -> Any:

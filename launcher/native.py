@@ -5,6 +5,7 @@ from __future__ import annotations
 from .lean import TYPE_CHECKING, Record
 from .measures import decimal
 from .options import Options
+from .quoting import shell_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -156,11 +157,19 @@ class NativeCommand(Record):
         return {**kept, **self.env_set}
 
 
-def shell_line(command: NativeCommand, env_set: Mapping[str, str]) -> str:
-    """Return one line for a POSIX shell that does the same. Quoting is shlex's."""
+def shell_line(command: NativeCommand, secrets: Mapping[str, str]) -> str:
+    """Return one line for a POSIX shell that does the same. Quoting is shlex's.
+
+    A variable of `secrets` is not written down: the shell takes it from its own, and where it has none refuses the
+    line with the words given here.
+    """
     import shlex  # only where a command is printed
 
-    words = [word for name in command.env_drop for word in ("-u", name)]
-    words += [f"{name}={value}" for name, value in env_set.items()]
-    line = shlex.join((["env", *words] if words else []) + list(command.argv))
+    words = [word for name in command.env_drop for word in ("-u", shlex.quote(name))]
+    for name, value in command.env_set.items():
+        if name in secrets:
+            words.append(f"{shlex.quote(name)}={shell_reference(name, secrets[name])}")
+        else:
+            words.append(shlex.quote(f"{name}={value}"))
+    line = " ".join([*(["env", *words] if words else []), shlex.join(command.argv)])
     return f"cd {shlex.quote(command.cwd)} && {line}"

@@ -1,6 +1,7 @@
-"""Text as a systemd unit holds it. Shells are left to shlex.
+"""Text as a systemd unit holds it, and references to variables as a shell reads them; else shells are left to shlex.
 
-Source: systemd.syntax(7), systemd.service(5) and systemd.unit(5), systemd 252.
+Source: systemd.syntax(7), systemd.service(5) and systemd.unit(5), systemd 252; "Parameter Expansion" and
+"Double-Quotes", POSIX.1-2017, XCU 2.
 """
 
 from __future__ import annotations
@@ -35,6 +36,19 @@ def systemd_value(text: str) -> str:
     if not text or text != text.strip(" ") or text.endswith("\\"):
         raise ValueError("is empty, or begins or ends with a space, or ends with a backslash")
     return text.replace("%", "%%")
+
+
+def shell_reference(name: str, message: str) -> str:
+    """Return one word of a POSIX shell: the value of a variable, or an end with `message` where it is unset or empty.
+
+    A name that no shell takes is referred to with underscores for what is foreign to it; what could mean something to
+    a shell is shown as `?` in the message.
+    """
+    known = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name)
+    known = f"_{known}" if known[:1].isdigit() else known
+    # Shells do not agree on what a quote is there.
+    plain = "".join(letter if letter.isprintable() and letter not in "\\\"'`$!{}" else "?" for letter in message)
+    return f'"${{{known}:?{plain}}}"'
 
 
 def _is_unicode(text: str) -> bool:

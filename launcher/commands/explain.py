@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..document import plain, plan_document, shown_environment
+from ..document import plain, plan_document, secrets_of
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..native import shell_line
 from ..options import OPTIONS
@@ -12,29 +12,49 @@ from ..origin import Layer
 from ..plan import LaunchPlan
 
 
-def explain(plan: LaunchPlan, form: str, only: str | None = None) -> str:
-    """Return the plan as text, JSON or TOML, or all there is to know about one option."""
+def explain(plan: LaunchPlan, form: str, only: Sequence[str] = ()) -> str:
+    """Return the plan as text, JSON or TOML, or all there is to know about some options and entries of tables."""
     document = plain(plan_document(plan))
-    if only is not None:
-        only = only.removeprefix("--").replace("-", "_").lower().removeprefix("serve_")
-        if only not in OPTIONS:
-            message = f"there is no option '{only}'"
-            hint = did_you_mean(only, OPTIONS) or "`serve explain` lists them."
-            raise LaunchError(Finding("unknown-option", message, hint, status=Exit.USAGE))
-        if form == "json":
-            return json.dumps({only: document["options"][only]}, indent=2, ensure_ascii=False)
-        if form == "text":
-            return _one(plan, document["options"][only], only)
+    found = {name: part for word in only for name, part in _named(plan, document, word).items()}
     if form == "json":
-        return json.dumps(document, indent=2, ensure_ascii=False)
+        return json.dumps(found if only else document, indent=2, ensure_ascii=False)
     if form == "toml":
-        return _toml(plan, document, only)
-    return _text(plan, document)
+        return _toml(plan, document, found if only else None)
+    if not only:
+        return _text(plan, document)
+    texts = [_one(plan, document, name) if name in OPTIONS else _entry(name, part) for name, part in found.items()]
+    return "\n".join(texts)
+
+
+def is_entry(word: str) -> bool:
+    """Return whether a word names an entry of a table, though it looks like an application: `env.NAME`."""
+    return word.partition(".")[0] in ("env", "native")
+
+
+def _named(plan: LaunchPlan, document: Mapping[str, Any], word: str) -> Mapping[str, Any]:
+    """Return what a word names, by name: an option, or entries of env or native. Raises LaunchError."""
+    table, _, rest = word.partition(".")
+    if table == "native":
+        known = {f"native.{plan.backend.name}.{key}": entry for key, entry in document["native"].items()}
+        found = {name: entry for name, entry in known.items() if f"{name}.".startswith(f"{word}.")}
+        hint = f"These are of {plan.backend.name}: {', '.join(known) or 'none'}."
+    elif table == "env" and rest:
+        known = {f"env.{name}": entry for name, entry in document["variables"].items()}
+        found = {word: known[word]} if word in known else {}
+        hint = did_you_mean(word, known) or "`serve explain env` lists them."
+    else:
+        word = word.removeprefix("--").replace("-", "_").lower().removeprefix("serve_")
+        found = {word: document["options"][word]} if word in OPTIONS else {}
+        hint = did_you_mean(word, OPTIONS) or "`serve explain` lists them."
+    if not found:
+        message = f"nothing is set by {word}" if table in ("env", "native") else f"there is no option '{word}'"
+        raise LaunchError(Finding("unknown-option", message, hint, status=Exit.USAGE))
+    return found
 
 
 def command_line(plan: LaunchPlan) -> str:
     """Return the native command for a shell."""
-    return shell_line(plan.command, shown_environment(plan))
+    return shell_line(plan.command, secrets_of(plan))
 
 
 def _text(plan: LaunchPlan, document: Mapping[str, Any]) -> str:
@@ -52,12 +72,12 @@ def _text(plan: LaunchPlan, document: Mapping[str, Any]) -> str:
     for name, option in document["options"].items():
         if name in ("profile", "server", "settings", "app"):
             continue
-        if option["origin"]["layer"] == Layer.DEFAULT:
+        entries = {f"env.{key}": each for key, each in document["variables"].items()} if name == "env" else {}
+        if option["origin"]["layer"] == Layer.DEFAULT and not entries:
             quiet.append(name)
             continue
         becomes = " ".join(option["words"]) or _how(option, plan, name)
-        for key, entry in option.get("entries", {name: option}).items():
-            label = name if "entries" not in option else f"{name}.{key}"
+        for label, entry in (entries or {name: option}).items():
             rows.append((label, toml_value(entry["value"]), _origin_text(entry["origin"]), becomes))
     for key, entry in document["native"].items():
         label = f"native.{plan.backend.name}.{key}"
@@ -87,21 +107,30 @@ def _how(option: Mapping[str, Any], plan: LaunchPlan, name: str) -> str:
     return f"({rule.note})" if rule.note and rule.how == "supplied" else ""
 
 
-def _one(plan: LaunchPlan, option: Mapping[str, Any], name: str) -> str:
+def _entry(name: str, entry: Mapping[str, Any]) -> str:
+    becomes = [f"  becomes   {' '.join(entry['words'])}"] if "words" in entry else []
+    return "\n".join([f"{name} = {toml_value(entry['value'])}", *_sources(entry), *becomes])
+
+
+def _sources(entry: Mapping[str, Any]) -> list[str]:
+    origin = entry["origin"]
+    layer = f" ({origin['layer']})" if origin["source"] else ""
+    below = [
+        f"  beats     {toml_value(each['value'])} from {_origin_text(each['origin'])}" for each in entry["shadowed"]
+    ]
+    return [f"  from      {_origin_text(origin)}{layer}", *below]
+
+
+def _one(plan: LaunchPlan, document: Mapping[str, Any], name: str) -> str:
+    option = document["options"][name]
     rule = plan.backend.rule(name)
     declared = OPTIONS[name]
-    lines = [
-        f"{name} = {toml_value(option['value'])}",
-        f"  {declared.help}",
-        f"  from      {_origin_text(option['origin'])} ({option['origin']['layer']})",
-    ]
-    lines += [
-        f"  beats     {toml_value(below['value'])} from {_origin_text(below['origin'])}" for below in option["shadowed"]
-    ]
-    lines += [
-        f"  {key} = {toml_value(entry['value'])} from {_origin_text(entry['origin'])}"
-        for key, entry in option.get("entries", {}).items()
-    ]
+    lines = [f"{name} = {toml_value(option['value'])}", f"  {declared.help}"]
+    if name == "env":
+        for key, entry in document["variables"].items():
+            lines += [f"  {line}" for line in _entry(f"env.{key}", entry).splitlines()]
+    else:
+        lines += _sources(option)
     left_out = name in plan.left_out
     becomes = " ".join(option["words"]) or ("nothing: it is left out" if left_out else "no words of the server")
     lines.append(f"  becomes   {becomes}")
@@ -115,32 +144,35 @@ def _one(plan: LaunchPlan, option: Mapping[str, Any], name: str) -> str:
     return "\n".join(lines)
 
 
-def _toml(plan: LaunchPlan, document: Mapping[str, Any], only: str | None) -> str:
+def _toml(plan: LaunchPlan, document: Mapping[str, Any], only: Mapping[str, Any] | None) -> str:
     """Return a profile that gives the same plan, each line with its origin."""
     lines = [f"# {document['server']}, profile {document['profile']}"]
     tables: list[str] = []
     for name, option in document["options"].items():
-        if (only and name != only) or name == "profile":
+        if name == "profile" or (only is not None and name not in only and name != "env"):
             continue
         if "entries" in option:
-            tables += ["", f"[{name}]"]
-            tables += [
-                f"{toml_key(key)} = {toml_value(entry['value'])}  # {_origin_text(entry['origin'])}"
-                for key, entry in option["entries"].items()
-            ]
+            tables += _table(name, option["entries"], only)
         elif option["value"] is None:
             lines.append(f"# {name} is left to the server")
         elif name in plan.left_out:
             lines.append(f"# {name} = {toml_value(option['value'])} is left out: {plan.backend.rule(name).note}")
+        elif plan.options.production and OPTIONS[name].group == "development":
+            continue  # a profile for production may not ask for it
         elif option["value"] not in ({}, []):
             lines.append(f"{name} = {toml_value(option['value'])}  # {_origin_text(option['origin'])}")
-    if document["native"] and not only:
-        tables += ["", f"[native.{document['server']}]"]
-        tables += [
-            f"{toml_key(key)} = {toml_value(entry['value'])}  # {_origin_text(entry['origin'])}"
-            for key, entry in document["native"].items()
-        ]
+    tables += _table(f"native.{document['server']}", document["native"], only)
     return "\n".join([*lines, *tables])
+
+
+def _table(name: str, entries: Mapping[str, Any], only: Mapping[str, Any] | None) -> list[str]:
+    """Return a table, or of it what `only` names."""
+    lines = [
+        f"{toml_key(key)} = {toml_value(entry['value'])}  # {_origin_text(entry['origin'])}"
+        for key, entry in entries.items()
+        if only is None or name in only or f"{name}.{key}" in only
+    ]
+    return ["", f"[{name}]", *lines] if lines else []
 
 
 def toml_key(key: str) -> str:

@@ -1,13 +1,14 @@
-"""What is quoted for a systemd unit is read back as it was. The reader here is written from systemd.syntax(7) and
-systemd.service(5), systemd 252; `tests/systemd` asks systemd itself."""
+"""What is quoted is read back as it was. The reader of units is written from systemd.syntax(7) and systemd.service(5),
+systemd 252; `tests/systemd` asks systemd itself. Shells are asked themselves."""
 
 import re
+import subprocess
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from launcher.quoting import systemd_value, systemd_word
+from launcher.quoting import shell_reference, systemd_value, systemd_word
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 WORDS = st.lists(st.one_of(TEXT, st.text("%$\\\"'; \n\t{}a@-:+!#"), st.sampled_from(["", ";", "%%", "${HOME}", "\\"])))
@@ -67,3 +68,23 @@ def test_what_cannot_be_written_is_refused(text: str) -> None:
     for quoted in (systemd_word, systemd_value):
         with pytest.raises(ValueError, match="no UTF-8"):
             quoted(text)
+
+
+@settings(max_examples=30)
+@given(st.one_of(TEXT, st.text("$`\\\"'{}! \n")), st.one_of(TEXT, st.text("$`\\\"'{}! \n", min_size=1)))
+def test_a_shell_gives_the_value_or_ends_with_the_message(message: str, value: str) -> None:
+    for shell in ("sh", "bash"):
+        script = f"printf %s {shell_reference('A_KEY', message)}; echo not reached"
+        told = subprocess.run([shell, "-c", script], env={}, capture_output=True, check=False)
+        assert told.returncode != 0
+        assert told.stdout == b""
+        shown = re.sub(r"[\\\"'`$!{}]", "?", message)
+        assert told.stderr.endswith(f"A_KEY: {shown}\n".encode()) or not message.isprintable() or not message
+        script = f"printf %s {shell_reference('A_KEY', message)}"
+        given = subprocess.run([shell, "-c", script], env={"A_KEY": value}, capture_output=True, check=False)
+        assert given.stdout == value.encode() or not value
+
+
+@pytest.mark.parametrize(("name", "known"), [("A", "A"), ("a.b-c", "a_b_c"), ("1st", "_1st"), ("clé", "cl_")])
+def test_a_name_that_no_shell_takes_is_referred_to_by_one_that_it_takes(name: str, known: str) -> None:
+    assert shell_reference(name, "x") == f'"${{{known}:?x}}"'

@@ -1,6 +1,8 @@
 """What explain prints: stable JSON, TOML that gives the same plan, no secrets."""
 
 import json
+import os
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from hypothesis import strategies as st
 
 from launcher.commands.explain import command_line, explain, toml_key, toml_value
 from launcher.document import PlanDocument, plain, plan_document
+from launcher.errors import LaunchError
+from launcher.plan import LaunchPlan
 from launcher.reference import profile_schema
 from tests.machine import DJANGO, SERVERS, compile_in, write_tree
 
@@ -60,11 +64,77 @@ DATABASE_URL = "postgres://u:sesame-3@h/d"
 """
     plan = compile_in(write_tree(tmp_path, {**DJANGO, "profiles/dev.toml": profile}))
     printed = explain(plan, "json") + explain(plan, "text") + explain(plan, "toml") + command_line(plan)
-    printed += explain(plan, "text", "env") + explain(plan, "json", "middleware")
+    printed += explain(plan, "text", ["env", "env.DATABASE_URL"]) + explain(plan, "json", ["middleware"])
     assert "sesame" not in printed
     assert "***" in printed
     assert plan.command.env_set["DJANGO_SECRET_KEY"] == "sesame-2"
     assert not any("sesame" in word for word in plan.command.argv)
+
+
+def shell(plan: LaunchPlan, **environ: str) -> "subprocess.CompletedProcess[str]":
+    """Type the command that is printed, with `env` in the place of the server."""
+    line = command_line(plan._replace(command=plan.command._replace(parts=(("", ("env",)),))))
+    environ = {"PATH": os.environ["PATH"], **environ}
+    return subprocess.run(["sh", "-c", line], env=environ, capture_output=True, text=True, check=False)
+
+
+def test_the_command_takes_secrets_from_the_shell_or_refuses(tmp_path: Path) -> None:
+    files = {
+        ".env": "DJANGO_SECRET_KEY=sesame\nPLAIN='a b'\n",
+        "profiles/dev.toml": "env_file = '.env'\n[env]\n'a.KEY' = 'sesame'\nEMPTY_KEY = ''\n",
+    }
+    plan = compile_in(write_tree(tmp_path, {**DJANGO, **files}))
+    told = shell(plan, DJANGO_SECRET_KEY="from $HOME's shell", a_KEY="x")
+    assert told.returncode == 0, told.stderr
+    assert {"DJANGO_SECRET_KEY=from $HOME's shell", "a.KEY=x", "EMPTY_KEY=", "PLAIN=a b"} <= {*told.stdout.split("\n")}
+    refused = shell(plan, DJANGO_SECRET_KEY="x")
+    assert refused.returncode != 0
+    assert "a_KEY: it is secret, and so not written here: export it (profiles/dev.toml:3)" in refused.stderr
+    assert "DJANGO_SECRET_KEY: it is secret, and so not written here: export it (.env:1)" in shell(plan).stderr
+
+
+def test_the_command_refuses_where_middleware_has_a_secret(tmp_path: Path) -> None:
+    profile = 'middleware = [{use = "a:b", api_token = "sesame"}]\n'
+    refused = shell(compile_in(write_tree(tmp_path, {**DJANGO, "profiles/dev.toml": profile})))
+    assert refused.returncode != 0
+    assert "LAUNCHER_APPLICATION: it holds a secret" in refused.stderr
+    assert "start with serve (profiles/dev.toml:1)" in refused.stderr
+
+
+def test_entries_are_explained_with_what_they_beat(tmp_path: Path) -> None:
+    profile = "env_file = '.env'\n[env]\nA = true\n[native.gunicorn]\nlimit_request_fields = 7\n"
+    root = write_tree(tmp_path, {**DJANGO, ".env": "A=first\nB=2\nA=second\n", "profiles/dev.toml": profile})
+    plan = compile_in(root, "--server", "gunicorn", "--env", "A=7")
+    said = """\
+env.A = "7"
+  from      --env (command line)
+  beats     "1" from profiles/dev.toml:3
+  beats     "second" from .env:3
+  beats     "first" from .env:1
+"""
+    assert explain(plan, "text", ["env.A"]) + "\n" == said
+    env = explain(plan, "text", ["env"])
+    assert "".join(f"  {line}\n" for line in said.splitlines()) in env
+    assert 'env.B = "2"\n    from      .env:2 (profile)' in env
+    assert "SERVE_ENV" not in env
+    assert "env.B" in explain(plan, "text")
+    for word in ("native", "native.gunicorn", "native.gunicorn.limit_request_fields"):
+        assert explain(plan, "text", [word, "--threads"]).startswith(
+            "native.gunicorn.limit_request_fields = 7\n"
+            "  from      profiles/dev.toml:5 (profile)\n"
+            "  becomes   --limit-request-fields 7\n"
+            "threads = 8\n"
+        )
+    both = json.loads(explain(plan, "json", ["env.B", "workers"]))
+    assert both["env.B"]["origin"]["line"] == 2
+    assert both["workers"] == json.loads(explain(plan, "json"))["options"]["workers"]
+    assert tomllib.loads(explain(plan, "toml", ["env.A", "native"])) == {
+        "env": {"A": "7"},
+        "native": {"gunicorn": {"limit_request_fields": 7}},
+    }
+    for word, hint in (("env.AA", "Did you mean 'env.A'?"), ("native.uwsgi", "native.gunicorn.limit_request_fields")):
+        with pytest.raises(LaunchError, match=f"nothing is set by {word}. .*{hint[:-1]}"):
+            explain(plan, "text", [word])
 
 
 values = st.recursive(

@@ -35,7 +35,8 @@ def read_toml(path: str, name: str, layer: str) -> TomlFile:
     """Read a file. Raises LaunchError (exit status 3) where it cannot be read or is malformed."""
     try:
         with open(path, "rb") as file:
-            text = file.read().decode()
+            # TOML 1.0 leaves a byte order mark to its readers; editors on Windows write one.
+            text = file.read().decode().removeprefix("\ufeff")
         return TomlFile(name, *_read(text, name, layer))
     except OSError as error:
         raise LaunchError(unreadable(name, error, layer)) from error

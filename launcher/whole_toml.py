@@ -36,7 +36,12 @@ def _complaint(error: Exception, text: str) -> tuple[str, int | None]:
     if place.startswith("end of document"):
         return f"{message}, at the end of the file", max(1, text.count("\n") + (not text.endswith("\n")))
     digits = place.removeprefix("line ").partition(",")[0]
-    return (message, int(digits)) if digits.isdigit() else (message, None)
+    if not digits.isdigit():
+        return message, None
+    if message == "cannot overwrite a value":  # which, it does not say
+        key = text.splitlines()[int(digits) - 1].partition("=")[0].strip("[] \t")
+        message = f"{key} has a value already" if key else message
+    return message, int(digits)
 
 
 def locate(text: str) -> dict[Key, int]:

@@ -242,6 +242,10 @@ def _from_child(search: Search, settings: Setting[str | None]) -> Target:
 
 def _read_spec(search: Search, text: str, origin: Origin) -> Target:
     """Read `module:callable`, `module:factory()`, a dotted path, or a module that has an `application`."""
+    if "(" in text and not text.endswith("()"):
+        message = f"{text!r} calls with arguments, and a factory is called with none"
+        fix = "Write a function of your own that gives them and returns the application: package.module:function()."
+        raise LaunchError(Finding("bad-target", message, fix, origin, Exit.TARGET))
     module, colon, attribute = text.partition(":")
     if not colon:
         factory = "()" if text.endswith("()") else ""

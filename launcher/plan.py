@@ -100,6 +100,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     search = Search(project, _search_path(settings, workdir), Reader(_search_path(settings, workdir)))
     names = [profile.name for profile in reversed(draft.chain)]
 
+    backend = _attempt(lambda: _choose_server(settings, registry, notes), errors)
     chosen, found = choose_settings(
         search,
         settings["settings"],
@@ -115,7 +116,6 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     if broken and all(map(_is_the_projects, broken)):
         target = Target("", settings["settings"].origin)
 
-    backend = _attempt(lambda: _choose_server(settings, registry, notes), errors)
     errors += native_sections(draft.merged.native, registry.names(BACKENDS))
     if backend is None:
         raise LaunchError(*_once(errors))

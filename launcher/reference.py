@@ -121,7 +121,7 @@ def exporters_page(exporters: Mapping[str, Exporter]) -> str:
 def exit_page() -> str:
     lines = [GENERATED, "# Exit statuses\n", "| status | meaning |", "|---|---|"]
     lines += [f"| {int(status)} | {words} |" for status, words in STATUSES.items()]
-    lines += ["", "Once the server runs, the status is the server's own."]
+    lines += ["", "Of several findings the first error gives the status. Once the server runs, it is the server's own."]
     return "\n".join(lines) + "\n"
 
 

@@ -286,3 +286,10 @@ def test_the_command_line(root: Path, tmp_path: Path) -> None:
     assert serve(*words, f"--output={tmp_path}", status=0) == f"{tmp_path}/web.service\n{tmp_path}/web.socket\n"
     assert serve(*words, "--check", str(tmp_path), status=0) == ""
     assert json.loads(serve(*words, "--check", str(tmp_path), "--format=json", status=0))["differs"] == {}
+
+
+def test_the_development_loop_is_not_exported(root: Path) -> None:
+    plan = compile_in(root, on=host(uid=0))
+    with pytest.raises(LaunchError, match=r"^dev.toml \(shipped\):11: the profile dev is for somebody at work"):
+        render(EXPORTER, plan, "site", ())
+    assert render(EXPORTER, compile_in(root, "--no-reload", on=host(uid=0)), "site", ())

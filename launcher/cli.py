@@ -274,17 +274,15 @@ def servers(options: bool, form: str) -> int:
 @_format("text", "json")
 @click.option("--chdir", help=OPTIONS["chdir"].help)
 def profiles(form: str, chdir: str | None) -> int:
-    """List the profiles, and the files each is read from."""
+    """List the profiles, the file of each, and those that it extends."""
     from .commands import profiles as command
     from .project import find_project
 
     here = working_directory()
     project = find_project(chdir or here, here)
-    if form == "json":
-        click.echo(json.dumps(command.profiles_document(project), indent=2))
-    else:
-        click.echo(command.profiles_text(project))
-    return Exit.FINE
+    document, findings = command.profiles_document(project)
+    click.echo(json.dumps(document, indent=2) if form == "json" else command.profiles_text(document))
+    return report(LaunchError(*dict.fromkeys(findings))) if findings else Exit.FINE
 
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -7,7 +7,7 @@ from .address import UNIX_PATH_LIMIT
 from .errors import Exit, Finding
 from .host import Host
 from .lean import TYPE_CHECKING
-from .options import OPTIONS, Options
+from .options import OPTIONS, PARENT, Options
 from .origin import DEFAULT, Layer, Setting
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
         if options.production and option.group == "development" and asked and not shared:
             message = f"{name} is for development, and production = true ({settings['production'].origin})"
             say(name, message, f"Remove {name}, or set it in a profile for development.")
+        elif asked and option.supplied == PARENT and not (options.reload or options.production):
+            # Only a note, as above: `--no-reload` over a profile that watches is a thing people do.
+            message = f"{name} ({settings[name].origin}) does nothing: reload is off"
+            found.append(Finding("no-effect", message, severity="note"))
     found += _accounts(options, settings, host)
     return found
 

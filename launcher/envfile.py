@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import Exit, Finding
+from .errors import Exit, Finding, unreadable
 from .origin import Layer, Origin, Setting
 
 
@@ -15,10 +15,12 @@ def read_env_file(path: str, shown: str, asked: Origin) -> tuple[list[tuple[str,
     try:
         with open(path, encoding="utf-8") as file:
             lines = file.read().removeprefix("\ufeff").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        finding = Finding("unreadable-file", f"env_file {shown} cannot be read: {reason}", "", asked, Exit.PROFILE)
-        return [], [finding]
+    except OSError as error:
+        message = f"env_file {shown} cannot be read: {error.strerror}"
+        return [], [unreadable(shown, error)._replace(message=message, origin=asked)]
+    except UnicodeDecodeError:
+        message = f"env_file {shown} cannot be read: it is not UTF-8"
+        return [], [Finding("unreadable-file", message, "Save it as UTF-8.", asked, Exit.PROFILE)]
     variables: list[tuple[str, Setting[str]]] = []
     findings: list[Finding] = []
     expanding: Origin | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 
 class Exit:
@@ -68,6 +70,14 @@ def unreadable(shown: str, error: OSError, layer: str = Layer.PROJECT) -> Findin
     fix = "Give this user the right to read it, and to search each directory above it; or start serve as another."
     fix = fix if isinstance(error, PermissionError) else ""
     return Finding("unreadable-file", f"cannot be read: {error.strerror}", fix, Origin(layer, shown), Exit.PROFILE)
+
+
+def closed(directories: Iterable[str], shown: Callable[[str], str]) -> str:
+    """Return what to say of those in which this user cannot look for modules; nothing where there are none."""
+    found = [each for each in directories if os.path.isdir(each) and not os.access(each, os.R_OK | os.X_OK)]
+    if not found:
+        return ""
+    return f"This user cannot read {', '.join(map(shown, found))}: it takes the rights to list it and to search it."
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

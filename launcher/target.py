@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import Exit, Finding, LaunchError, did_you_mean
+from .errors import Exit, Finding, LaunchError, closed, did_you_mean
 from .kinds import module_complaint
 from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin, Setting
@@ -129,9 +129,8 @@ def _what_exists(search: Search, module: str) -> str:
     package, _, name = module.rpartition(".")
     found = search.reader.find(package) if package else None
     places = [*search.path, *(found.package_path or () if found else ())]
-    if closed := [place for place in places if os.path.isdir(place) and not os.access(place, os.R_OK | os.X_OK)]:
-        which = ", ".join(map(search.shown, closed))
-        return f"This user cannot read {which}: it takes the permissions to list and to search a directory."
+    if told := closed(places, search.shown):
+        return told
     if package and (found is None or found.package_path is None):
         return f"Looked in {search.project.root}, and on sys.path."
     directory = found.package_path[0] if found is not None and found.package_path else search.project.root

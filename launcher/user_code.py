@@ -52,7 +52,7 @@ def _holds(name: str, module: str) -> bool:
 
 def _nearest(name: str) -> str:
     """Return where the module was looked for, or what it may have been meant to be."""
-    from .errors import did_you_mean
+    from .errors import closed, did_you_mean
 
     package, _, last = name.rpartition(".")
     if package:
@@ -62,6 +62,8 @@ def _nearest(name: str) -> str:
             return f"{package} is the file {short(getattr(parent, '__file__', None) or '')}, not a package."
     else:
         folders = [entry or "." for entry in sys.path if not is_installed(entry)]
+    if told := closed(folders, short):
+        return told
     near = did_you_mean(last, _modules_in(folders))
     if near.startswith("Did you mean"):
         return near.replace("'", f"'{package}.", 1) if package else near

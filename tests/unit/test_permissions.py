@@ -1,13 +1,16 @@
 """What this user may not read is never taken for what is not there."""
 
+import json
 import os
 import pwd
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from launcher.application import ApplicationError, load
 from launcher.errors import Exit, LaunchError
 from launcher.profiles import available
 from launcher.project import Project
@@ -34,8 +37,9 @@ def root() -> Iterator[Path]:
                 yield project
             finally:
                 os.setresuid(0, 0, 0)
-        for folder, _, _ in os.walk(directory):
-            os.chmod(folder, 0o755)
+        for above, inside, _ in os.walk(directory):
+            for name in inside:
+                os.chmod(os.path.join(above, name), 0o755)
 
 
 def refused(root: Path, *argv: str) -> tuple[str, int]:
@@ -66,6 +70,16 @@ def test_a_profile_that_cannot_be_read_says_what_to_do(root: Path) -> None:
     assert said.startswith("profiles/prod.toml: cannot be read: Permission denied.\n  Give this user the right")
 
 
+def test_a_worker_tells_the_place_of_modules_that_cannot_be_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root.chmod(0o300)
+    monkeypatch.setattr(sys, "path", [str(root), *sys.path])
+    told = {"target": "elsewhere_:app", "path": [str(root)]}
+    with pytest.raises(
+        ApplicationError, match=r"^there is no module elsewhere_. This user cannot read \S+site: it takes"
+    ):
+        load({"LAUNCHER_APPLICATION": json.dumps(told)})
+
+
 def test_a_project_that_cannot_be_searched_is_not_passed_over(root: Path) -> None:
     root.chmod(0o600)
     said, _ = refused(root)
@@ -84,7 +98,7 @@ def test_modules_that_cannot_be_read_are_told_by_their_place(directory: str, mod
     (root / directory).chmod(mode)
     said, status = refused(root, "--settings", "mysite.settings.live")
     assert "there is no settings module mysite.settings.live" in said
-    assert f"This user cannot read {place}: it takes the permissions to list and to search" in said
+    assert f"This user cannot read {place}: it takes the rights to list it and to search it." in said
     assert status == Exit.TARGET
 
 

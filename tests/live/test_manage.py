@@ -43,9 +43,10 @@ def test_a_variable_that_a_person_set_still_counts(project: Path) -> None:
 
 
 def test_commands_work_too(project: Path) -> None:
-    done = manage(project, "explain", "settings")
+    done = manage(project, "explain", "settings", "env.POLLS_BANNER", "mysite.wsgi:application")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith('settings = "mysite.settings.dev"')
+    assert 'env.POLLS_BANNER = "Development"\n  from      profiles/dev.toml:4' in done.stdout
 
 
 def test_help_is_ours(project: Path) -> None:

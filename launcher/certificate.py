@@ -1,4 +1,4 @@
-"""The certificate that `https` asks for: for this machine alone, made on the spot, kept for the user."""
+"""The certificate: the one that `https` asks for, made on the spot for this machine alone, or somebody's own."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import UTC
 from .backend import Backend
 from .errors import Exit, Finding, LaunchError
 from .lean import TYPE_CHECKING, Record
+from .options import Options
 from .origin import Setting
 from .registry import BACKENDS, Registry
 
@@ -100,6 +101,25 @@ def provide(tls_cert: str | None, environ: Mapping[str, str]) -> str:
         message = f"the certificate for https cannot be kept in {place.directory}: {error.strerror or error}"
         raise LaunchError(Finding("no-certificate", message, status=Exit.SERVER)) from error
     return f"a new certificate for localhost: browsers trust it once they are given the authority {place.authority}"
+
+
+def unfit(options: Options, settings: Mapping[str, Setting[Any]]) -> list[Finding]:
+    """Return what is wrong with the files that workers are to speak TLS with.
+
+    gunicorn 27.0.1 starts with any files, and answers nobody.
+    """
+    if options.tls_cert is None:
+        return []
+    files = (options.tls_cert, options.tls_key, options.tls_ca)
+    if options.user is None:
+        from .tls import faults
+
+        found = faults(*files)
+    else:
+        from .child import certificate_faults
+
+        found = certificate_faults(*files, options.user, options.group)
+    return [fault.finding()._replace(origin=settings[fault.option].origin) for fault in found]
 
 
 def _make_private(directory: str) -> None:

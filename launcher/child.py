@@ -9,9 +9,12 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .accounts import group_id, user_id
+
+if TYPE_CHECKING:
+    from .tls import Fault
 
 DEADLINE_S = 60.0
 
@@ -47,6 +50,22 @@ def against_user(environ: Mapping[str, str], user: str, group: str | None) -> st
         return str(error.strerror)
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return (said or [f"it ends with status {done.returncode}"])[-1] if done.returncode else ""
+
+
+def certificate_faults(cert: str, key: str | None, ca: str | None, user: str, group: str | None) -> list["Fault"]:
+    """Return what is wrong with the files of TLS for the user whom workers become: it is workers that read them."""
+    from .tls import Fault, faults
+
+    rights = _rights(user, group)
+    if not rights:
+        return faults(cert, key, ca)
+    code = "import json, sys; from launcher.tls import faults; print(json.dumps(faults(*json.loads(sys.argv[1]))))"
+    command = [sys.executable, "-P", "-c", code, json.dumps([cert, key, ca])]
+    try:
+        done = subprocess.run(command, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, check=False, **rights)
+    except OSError:
+        return []  # this user cannot run Python: `against_user` is there to say so
+    return [Fault(*words) for words in json.loads(done.stdout or "[]")]
 
 
 def _rights(user: str | None, group: str | None) -> dict[str, Any]:

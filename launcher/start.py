@@ -60,11 +60,13 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
         plan, broken = compile_whatever_loads(request)
         if broken is not None and not plan.options.reload:
             raise broken
-        if plan.options.https:
-            from .certificate import provide
+        if plan.options.tls_cert:
+            from .certificate import provide, unfit
 
-            if news := provide(plan.options.tls_cert, environ):
+            if plan.options.https and (news := provide(plan.options.tls_cert, environ)):
                 print(f"serve: {news}", file=sys.stderr)
+            if found := unfit(plan.options, plan.settings):
+                raise LaunchError(*found)
         if plan.options.reload:
             from .commands.develop import develop
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..backend import Backend
-from ..certificate import provide
+from ..certificate import provide, unfit
 from ..child import load_application
 from ..errors import Exit, Finding, LaunchError
 from ..host import Host
@@ -50,17 +50,13 @@ def _open(fd: int) -> bool:
 
 
 def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
-    """Certificates can be read, directories for logs and pid files can be written."""
+    """Directories for logs and pid files can be written, those of code are there."""
     found: list[Finding] = []
 
     def say(name: str, message: str) -> None:
         origin = plan.settings[name].origin
         found.append(Finding("missing-file", f"{name}: {message}", "", origin, Exit.PROFILE))
 
-    for name in ("tls_cert", "tls_key", "tls_ca"):
-        path = plan.options.value(name)
-        if path and not os.access(path, os.R_OK):
-            say(name, f"{path} {'cannot be read' if os.path.exists(path) else 'does not exist'}")
     for name in ("pid_file", "access_log", "log_file"):
         path = plan.options.value(name)
         if path and path not in ("-", "off") and not os.access(os.path.dirname(path) or ".", os.W_OK):
@@ -73,28 +69,13 @@ def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, regist
     return found
 
 
-def certificate_is_made(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
-    """The certificate that https asks for is there, as after a start."""
+def certificate_is_fit(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """Workers can speak TLS; the certificate that https asks for is made, as at a start."""
     try:
         provide(plan.options.tls_cert if plan.options.https else None, environ)
     except LaunchError as error:
         return [*error.findings]
-    return []
-
-
-def certificate_is_one(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
-    """A certificate and its key belong together; gunicorn 27.0.1 starts with any files, and answers nobody."""
-    cert, key = plan.options.tls_cert, plan.options.tls_key
-    if not cert or not all(os.access(path, os.R_OK) for path in (cert, key) if path):
-        return []  # said already
-    import ssl
-
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key)
-    except (OSError, ValueError) as error:
-        message = f"tls_cert: {cert} and its key cannot be used: {getattr(error, 'strerror', None) or error}"
-        return [Finding("bad-certificate", message, "", plan.settings["tls_cert"].origin, Exit.PROFILE)]
-    return []
+    return unfit(plan.options, plan.settings)
 
 
 def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
@@ -122,9 +103,8 @@ def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, 
 
 
 CHECKS: tuple[Check, ...] = (
-    certificate_is_made,
+    certificate_is_fit,
     files_exist,
-    certificate_is_one,
     addresses_can_be_bound,
     title_can_be_set,
     application_loads,

@@ -15,6 +15,7 @@ from typing import Any
 from .. import instance
 from ..activation import Passed
 from ..address import parse_address
+from ..certificate import unfit
 from ..child import load_application
 from ..errors import Exit, LaunchError
 from ..host import Host
@@ -46,6 +47,8 @@ def _verdict(running: Instance | None, environ: Mapping[str, str]) -> dict[str, 
     request = request_of(running, environ)
     try:
         plan = build(request, Host.read(), read_registry(sys.path))
+        if found := unfit(plan.options, plan.settings):
+            raise LaunchError(*found)
     except LaunchError as error:
         return {"ok": False, "reason": _one_line(str(error.findings[0])), "trace": str(error)}
     record = plan_facts(plan)

@@ -17,6 +17,7 @@ import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any, cast
 
+from gunicorn import sock
 from gunicorn.config import Config
 from gunicorn.http import Request
 from gunicorn.workers.base import Worker as BaseWorker
@@ -73,11 +74,13 @@ class Worker(ThreadWorker):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         try:
             super().load_wsgi()
+            if self.cfg.is_ssl:
+                sock.ssl_context(self.cfg)  # made before anybody comes
         except BaseException as error:
             if not self.place.ledger.served():
                 raise
             if not isinstance(error, SystemExit):
-                self.log.exception("The application cannot be loaded")
+                self.log.exception("The application or its certificate cannot be loaded")
             sys.exit(1)  # gunicorn 27.0.1 would end with all that serve, on the status that this error has
         signal.signal(signal.SIGTERM, self.handle_exit)
         signal.siginterrupt(signal.SIGTERM, False)

@@ -20,6 +20,7 @@ VARIABLE = "LAUNCHER_GUNICORN"
 """Environment variable with a JSON object: what gunicorn has no flag for. An absent key leaves it to gunicorn."""
 
 _at_exit = ExitStack()
+_context: "SSLContext | None" = None
 
 
 def parameters() -> dict[str, Any]:
@@ -75,12 +76,17 @@ def child_exit(server: "Arbiter", worker: "Worker") -> None:
 
 
 def ssl_context(config: "Config", default: "Callable[[], SSLContext]") -> "SSLContext":
-    """Let TLS connections have time limits too."""
-    from .gunicorn_client import TLSSocket
+    """Read the files once for each worker, and let TLS connections have time limits too.
 
-    context = default()
-    context.sslsocket_class = TLSSocket
-    return context
+    gunicorn 27.0.1 would read them for each connection, and a renewal that is half done would turn everybody away.
+    """
+    global _context
+    if _context is None:
+        from .gunicorn_client import TLSSocket
+
+        _context = default()
+        _context.sslsocket_class = TLSSocket
+    return _context
 
 
 def main() -> None:

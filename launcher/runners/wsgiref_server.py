@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from wsgiref.types import WSGIApplication
 
 from ..errors import Exit, Finding, LaunchError
+from ..tls import faults
 from .arguments import WsgirefOptions
 from .duties import Duties
 from .http_connection import Connection, Limits
@@ -221,23 +222,16 @@ def tls_context(options: WsgirefOptions) -> ssl.SSLContext | None:
         return None
     if bool(ca) != bool(client):
         raise _tls_refusal("--tls-ca and --tls-client-cert need each other")
+    if found := faults(cert, key, ca):
+        raise LaunchError(*(fault.finding() for fault in found))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.set_alpn_protocols(["http/1.1"])
-    path = cert
-    try:
-        context.load_cert_chain(cert, key, password=_no_password)
-        if ca:
-            path = ca
-            context.load_verify_locations(ca)
-    except (OSError, ValueError) as error:
-        raise _tls_refusal(f"cannot read {path if path == ca or not key else f'{cert} and {key}'}: {error}") from error
+    context.load_cert_chain(cert, key)
+    if ca:
+        context.load_verify_locations(ca)
     if client:
         context.verify_mode = ssl.CERT_REQUIRED if client == "required" else ssl.CERT_OPTIONAL
     return context
-
-
-def _no_password() -> str:
-    raise ValueError("the private key has a password, and nobody is here to type it")
 
 
 def _tls_refusal(message: str) -> LaunchError:

@@ -69,6 +69,12 @@ APP = {
             7,
             ["Make the directory /nonexistent/dir first"],
         ),
+        (
+            ["app:application", "--tls-cert", "app.py"],
+            {},
+            3,
+            ["--tls-cert: tls_cert: ", "/app.py holds no certificate"],
+        ),
         (["app:application", "--bind", "192.0.2.1:8000"], {}, 7, ["No interface of this machine"]),
         (["app:application", "--bind", "fd://77"], {}, 7, ["fd://77"]),
     ],

@@ -58,6 +58,22 @@ def https_is_spoken(kit: Kit) -> None:
         with Client(serving.address):
             serving.report()
         assert "https://" in serving.output, "the start line does not say https"
+        half_a_renewal_changes_nothing(kit, serving)
+
+
+def half_a_renewal_changes_nothing(kit: Kit, serving: Serving) -> None:
+    """A certificate that is only half written is no reason to turn anybody away; a reload refuses it."""
+    cert = kit.public / "server.pem"
+    whole = cert.read_text()
+    cert.write_text(whole[: len(whole) // 2])
+    serving.report()
+    done = serving.command("reload")
+    assert f"{cert} holds no certificate" in done.stderr, f"the reload does not say what is wrong:\n{done.stderr}"
+    serving.report()
+    cert.write_text(whole)
+    done = serving.command("reload")
+    same(done.returncode, 0, f"status of a reload with a whole certificate ({done.stderr})")
+    serving.report()
 
 
 def clients_must_show_a_certificate(kit: Kit) -> None:

@@ -137,9 +137,13 @@ def _unix(path: str, backlog: int, rights: Rights) -> _socket.socket:
         finally:
             os.umask(before)
         if not abstract:
-            if (rights.uid, rights.gid) != (-1, -1):
-                os.chown(path, rights.uid, rights.gid)
-            os.chmod(path, 0o666 & ~before if rights.mode is None else rights.mode)
+            try:
+                if (rights.uid, rights.gid) != (-1, -1):
+                    os.chown(path, rights.uid, rights.gid)
+                os.chmod(path, 0o666 & ~before if rights.mode is None else rights.mode)
+            except OSError:
+                os.unlink(path)
+                raise
         sock.listen(backlog)
     except BaseException:
         sock.close()
@@ -222,16 +226,23 @@ def _refusal(address: Address, error: OSError, origin: Origin | None) -> Finding
     if isinstance(error, _socket.gaierror):
         code, fix = "address-unknown", "Give the address of one of this machine's interfaces."
     elif error.errno == errno.EADDRINUSE:
-        code, message = "address-in-use", f"{address} is in use{_held_by(address)}"
-        fix = "Stop that server, or choose another address with --bind."
+        holder = _holder(address)
+        if holder == str(os.getpid()):
+            code, message = "address-in-use", f"{address} is bound twice: another address of bind takes it in"
+            fix = "Leave one of them out."
+        else:
+            code, message = "address-in-use", f"{address} is in use{_described(holder)}"
+            fix = "Stop that server, or choose another address with --bind."
     elif error.errno == errno.EADDRNOTAVAIL:
         code, fix = "address-unknown", "No interface of this machine has that address."
     elif error.errno in (errno.EACCES, errno.EPERM):
         code = "address-not-permitted"
         if address.kind == "tcp":
             fix = 'A port below 1024 needs root: start as root with user = "...", or let systemd open it.'
-        else:
+        elif error.errno == errno.EACCES:
             fix = f"The directory {os.path.dirname(address.path) or '.'} must be writable for this user."
+        else:
+            fix = "Only root can give a socket to another socket_owner, or remove another user's."
     elif error.errno == errno.EEXIST:
         fix = "Nothing was removed. Choose another path, or remove the file yourself."
     elif error.errno == errno.ENOENT:
@@ -241,21 +252,29 @@ def _refusal(address: Address, error: OSError, origin: Origin | None) -> Finding
     return Finding(code, message, fix, origin, Exit.ADDRESS)
 
 
-def _held_by(address: Address) -> str:
-    """Return ` by pid 7 (name)` where /proc tells."""
+def _holder(address: Address) -> str | None:
+    """Return the pid of the process that listens on `address`, where /proc tells."""
     inode = _inode_of(address)
     if inode is None:
-        return ""
+        return None
     link = f"socket:[{inode}]"
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
             if any(_readlink(f"/proc/{pid}/fd/{fd}") == link for fd in os.listdir(f"/proc/{pid}/fd")):
-                with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    words = [os.path.basename(os.fsdecode(word)) for word in file.read().split(b"\0") if word]
-                return f" by pid {pid} ({' '.join(words)[:60]})"
+                return pid
         except OSError:
             continue
-    return ""
+    return None
+
+
+def _described(pid: str | None) -> str:
+    """Return ` by pid 7 (name)`; nothing for a process that is not known, or has gone."""
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            words = [os.path.basename(os.fsdecode(word)) for word in file.read().split(b"\0") if word]
+    except OSError:
+        return ""
+    return f" by pid {pid} ({' '.join(words)[:60]})"
 
 
 def _readlink(path: str) -> str:

@@ -26,18 +26,21 @@ def check(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Re
 def addresses_can_be_bound(
     plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry
 ) -> list[Finding]:
-    """Open every address and close it again."""
+    """Open all addresses, and close them again."""
     found: list[Finding] = []
+    opened = []
+    rights = Rights.of(0o600, plan.options.socket_owner)
     for address in plan.options.bind or ():
         if address.kind == "fd" and not _open(address.fd):
             continue  # what a supervisor passes in is there at the start only
         try:
-            listen_at(plan, address, Rights(0o600)).close()
+            opened.append((address, listen_at(plan, address, rights)))
         except LaunchError as error:
             found += error.findings
-        else:
-            if address.kind == "unix" and not address.abstract:
-                os.unlink(address.path)
+    for address, sock in opened:
+        sock.close()
+        if address.kind == "unix" and not address.abstract:
+            os.unlink(address.path)
     return found
 
 

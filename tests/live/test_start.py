@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -120,6 +121,33 @@ def test_an_address_in_use_is_told_with_its_holder(tmp_path: Path) -> None:
         done = serve(write_tree(tmp_path, APP), "app:application", "--bind", f"127.0.0.1:{port}")
     assert done.returncode == 7
     assert f"127.0.0.1:{port} is in use by pid {os.getpid()}" in done.stderr
+
+
+def test_two_addresses_that_are_one_are_told_by_check_and_start(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        port = holder.getsockname()[1]
+    argv = ("app:application", "--profile", "prod", "--bind", f"0.0.0.0:{port}", "--bind", f"127.0.0.1:{port}")
+    words = f"127.0.0.1:{port} is bound twice: another address of bind takes it in. Leave one of them out."
+    for done in (serve(write_tree(tmp_path, APP), *argv), serve(tmp_path, "check", *argv)):
+        assert words in " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_a_socket_that_cannot_be_given_away_is_removed(tmp_path: Path) -> None:
+    path = Path(tempfile.mkdtemp(dir="/tmp")) / "socket"
+    path.parent.chmod(0o777)
+    code = f"""
+import os
+from launcher.address import Address
+from launcher.sockets import Rights, listen
+os.setgid(65534)
+os.setuid(65534)
+listen(Address("unix", path={str(path)!r}), backlog=1, rights=Rights(uid=0))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Only root can give a socket to another socket_owner" in done.stderr
+    assert not path.exists()
+    path.parent.rmdir()
 
 
 def test_a_live_unix_socket_is_not_stolen_and_a_file_is_not_removed(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def pid_file(path: str | None) -> Iterator[None]:
         return
     line = f"{os.getpid()}\n"
     try:
-        descriptor = _write_whole(path, line)
+        _write_whole(path, line)
     except OSError as error:
         message = f"cannot write the pid file {path}: {error.strerror}"
         fix = "Its directory must exist and be writable for the user that starts the server."
@@ -33,25 +33,24 @@ def pid_file(path: str | None) -> Iterator[None]:
         yield
     finally:
         if line == f"{os.getpid()}\n":
-            _remove_pid_file(path, line, descriptor)
-        os.close(descriptor)
+            _remove_pid_file(path, line)
 
 
-def _write_whole(path: str, text: str) -> int:
-    """Put a file into its place all at once, and return a descriptor that can still write to it."""
+def _write_whole(path: str, text: str) -> None:
+    """Put a file into its place all at once."""
     temporary = f"{path}.{os.getpid()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
     try:
         os.write(descriptor, text.encode())
         os.rename(temporary, path)
     except BaseException:
-        os.close(descriptor)
         os.unlink(temporary)
         raise
-    return descriptor
+    finally:
+        os.close(descriptor)
 
 
-def _remove_pid_file(path: str, line: str, descriptor: int) -> None:
+def _remove_pid_file(path: str, line: str) -> None:
     try:
         with open(path) as file:
             if file.read() != line:
@@ -59,10 +58,8 @@ def _remove_pid_file(path: str, line: str, descriptor: int) -> None:
         os.unlink(path)
     except FileNotFoundError:
         pass
-    except PermissionError:
-        # The user we became may not write there. An empty file at least sends no signal to a stranger.
-        os.ftruncate(descriptor, 0)
-        logger.warning("cannot remove the pid file %s: emptied it", path)
+    except OSError as error:
+        logger.warning("cannot remove the pid file %s: %s", path, error.strerror)
 
 
 @contextmanager

@@ -42,7 +42,7 @@ def identity(user: str | None, group: str | None) -> Identity | None:
 
 
 def become(who: Identity, environ: MutableMapping[str, str]) -> None:
-    """Change to a user, for good, with all its groups and its HOME.
+    """Change to a user with all its groups and its HOME: for good once `give_up_root` is called.
 
     Does nothing where the process is that user already. Raises LaunchError where it may not change.
     """
@@ -58,4 +58,15 @@ def become(who: Identity, environ: MutableMapping[str, str]) -> None:
         os.setgroups([who.gid])
     # The group first: without the user's rights it can no longer be changed.
     os.setgid(who.gid)
-    os.setuid(who.uid)
+    os.setresuid(who.uid, who.uid, 0)
+
+
+def give_up_root() -> None:
+    """Make the user we are the only one that this process can be."""
+    os.setresuid(-1, -1, os.geteuid())
+
+
+def take_up_root() -> None:
+    """Be root again in the process that became another user, and in none that it made."""
+    if os.getresuid()[2] == 0:
+        os.seteuid(0)

@@ -21,7 +21,7 @@ from ..supervise.trade import Trade
 from . import worker
 from .arguments import Options, paths_to_unlink
 from .files import pid_file, record, socket_files
-from .identity import become
+from .identity import become, take_up_root
 from .signals import QUICK, RETIRE
 from .worker import LOGGERS, Prepare, Service, set_log_level
 
@@ -48,6 +48,7 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
             set_title(options.process_name)
             if options.identity:
                 become(options.identity, os.environ)
+                undo.callback(take_up_root)  # what is in root's directories is to be removed
             service = Service(listeners, bool(os.environ.pop(SOCKETS_STAY, "")), prepare)
             status = _supervisor(options, read, service).run()
     except LaunchError as error:

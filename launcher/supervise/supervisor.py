@@ -18,6 +18,7 @@ from .. import instance
 from ..application import DEVELOP
 from ..board import Board
 from ..lean import Generic, TypeVar
+from ..runners.identity import give_up_root
 from ..systemd import MANAGED_BY, notify
 from . import actions as act
 from .actions import Action
@@ -253,6 +254,7 @@ class Supervisor(Generic[T]):
 
     def _let_go(self, environ: Mapping[str, str]) -> None:
         """Make a process that was forked forget its parent's business."""
+        give_up_root()
         signal.set_wakeup_fd(-1)
         for end in (self._life, self._wake, self._writer):
             os.close(end)

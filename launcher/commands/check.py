@@ -1,12 +1,15 @@
 """`serve check`: everything that would go wrong, before it does."""
 
 import os
+import re
+import subprocess
+import sys
 from collections.abc import Callable, Mapping
 
 from ..backend import Backend
 from ..certificate import provide, unfit
 from ..child import load_application
-from ..errors import Exit, Finding, LaunchError
+from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..host import Host
 from ..options import OPTIONS
 from ..plan import LaunchPlan
@@ -81,6 +84,30 @@ def certificate_is_fit(plan: LaunchPlan, environ: Mapping[str, str], host: Host,
     return unfit(plan.options, plan.settings)
 
 
+def native_flags_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+    """What `[native.SERVER]` passes on is a flag of the server, which lists its own."""
+    server, trace = plan.backend.name, plan.command.trace
+    flags = {key: trace[f"native.{server}.{key}"][0] for key in plan.native}
+    if not flags:
+        return []
+    command = [sys.executable, "-P", *plan.backend.program, "--help"]
+    done = subprocess.run(
+        command, env=plan.command.environment(environ), stdin=subprocess.DEVNULL, capture_output=True, check=False
+    )
+    known = set(re.findall(r"--([\w-]+)", done.stdout.decode(errors="replace")))
+    return [
+        Finding(
+            "unknown-native",
+            f"{server} has no {flag}",
+            did_you_mean(key, [name.replace("-", "_") for name in known]),
+            plan.native[key].origin,
+            Exit.PROFILE,
+        )
+        for key, flag in flags.items()
+        if known and not any(name.startswith(flag[2:]) for name in known)  # all of them take a beginning for the whole
+    ]
+
+
 def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
     """A process's name needs a package of its own."""
     if plan.options.process_name is None or registry.version("setproctitle"):
@@ -108,6 +135,7 @@ def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, 
 CHECKS: tuple[Check, ...] = (
     certificate_is_fit,
     files_exist,
+    native_flags_exist,
     addresses_can_be_bound,
     title_can_be_set,
     application_loads,

@@ -220,6 +220,17 @@ def test_all_findings_of_several_files_at_once(tmp_path: Path) -> None:
         assert word in done.stderr, done.stderr
 
 
+def test_a_native_flag_that_the_server_lacks_is_told_with_its_line(tmp_path: Path) -> None:
+    text = 'app = "app:application"\nbind = "127.0.0.1:0"\n[native.gunicorn]\nworker_conections = 3\n'
+    write_tree(tmp_path, {**APP, "profiles/dev.toml": f"{text}[native.uwsgi]\nstats-server = ':0'\nstatz = ':0'\n"})
+    for server, found in {
+        "gunicorn": "profiles/dev.toml:4: gunicorn has no --worker-conections. Did you mean 'worker_connections'?",
+        "uwsgi": "profiles/dev.toml:7: uwsgi has no --statz. Did you mean 'stats'?",
+    }.items():
+        done = serve(tmp_path, "check", "--server", server)
+        assert (done.returncode, done.stdout) == (1, f"error: {found}\n"), done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_user_who_cannot_run_this_python_is_told_before_the_start(server: str, tmp_path: Path) -> None:

@@ -25,10 +25,6 @@ def exporter(registry: Registry, kind: str) -> Exporter:
 
 def render(chosen: Exporter, plan: LaunchPlan, name: str, words: Sequence[str]) -> Files:
     """Return the files of one plan; `words` are NAME=VALUE for the exporter. Raises LaunchError."""
-    if plan.options.reload:
-        message = f"the profile {plan.profile} is for somebody at work: what is exported has no development loop"
-        fix = "Give --profile prod, or --no-reload."
-        raise LaunchError(Finding("cannot-export", message, fix, plan.settings["reload"].origin, Exit.USAGE))
     takes = words_of(chosen)
     told = {}
     for word in words:

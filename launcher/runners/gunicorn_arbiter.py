@@ -229,7 +229,8 @@ class Arbiter(arbiter.Arbiter):
         try:
             pid: int = super().spawn_worker()
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            if os.getpid() == self.pid:  # a worker that ends comes by here too
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
         return pid
 
     # Workers; the hooks call these

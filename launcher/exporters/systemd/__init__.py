@@ -12,6 +12,7 @@ from ...exporter import Exporter, start_words
 from ...kinds import BadValue, Flag, Kind, Mode
 from ...measures import Duration, decimal
 from ...options import OPTIONS
+from ...origin import Origin
 from ...plan import LaunchPlan
 from ...quoting import systemd_value, systemd_word
 from .sandbox import sandbox
@@ -60,6 +61,9 @@ def render(
     """
     if not name or not NAME.issuperset(name):
         raise _refusal(f"'{name}' cannot be the name of a unit", "Give --name letters, digits, '-', '_' and '.'.")
+    if plan.options.reload:
+        message = f"the profile {plan.profile} is for somebody at work: its development loop never says READY"
+        raise _refusal(message, "Give --profile prod, or --no-reload.", plan.settings["reload"].origin)
     site = _Site(name, _told("template", template, Flag()), _watchdog(plan, watchdog), _told("socket", socket, Flag()))
     if site.template and not site.socket:
         raise _refusal("the instances of a template differ by their sockets", "Leave --with socket=no out.")
@@ -76,8 +80,8 @@ def render(
 EXPORTER = Exporter("a service and a socket unit, sandboxed", "/etc/systemd/system", render)
 
 
-def _refusal(message: str, fix: str) -> LaunchError:
-    return LaunchError(Finding("cannot-export", message, fix, status=Exit.USAGE))
+def _refusal(message: str, fix: str, origin: Origin | None = None) -> LaunchError:
+    return LaunchError(Finding("cannot-export", message, fix, origin, Exit.USAGE))
 
 
 def _told(name: str, text: str, kind: Kind[Any]) -> Any:

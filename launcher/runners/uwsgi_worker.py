@@ -149,7 +149,8 @@ def leave(slot: int) -> NoReturn:
 
 def give_up(error: ApplicationError) -> NoReturn:
     """End the whole server: nothing of it has ever served. One worker speaks for all; they end with the master."""
-    if table().claim_failure():
+    # Whoever had the claim ends with the master, and another one could have it then.
+    if table().claim_failure() and os.getppid() == table().master:
         from ..user_code import tell
 
         tell(error)

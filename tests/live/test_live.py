@@ -10,13 +10,18 @@ from typing import Any
 
 import pytest
 
-from launcher.develop.channel import VARIABLE, Channel
+from launcher.develop.channel import Channel
 from launcher.testing.serving import Serving, wait_for
 from tests.machine import SERVERS
 
 pytestmark = pytest.mark.live
 
 SITE = """
+import os
+
+if "CHANNEL" in os.environ:
+    os.environ["LAUNCHER_DEVELOP"] = os.environ["CHANNEL"]  # as the development loop does, which is not here
+
 from launcher.testing.application import app as other
 
 
@@ -94,7 +99,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
 def test_pages_hear_of_changes(site: Site, tmp_path: Path) -> None:
     directory = tmp_path / "channel"
     directory.mkdir()
-    with site({VARIABLE: str(directory)}) as serving, listening(serving) as listener:
+    with site({"CHANNEL": str(directory)}) as serving, listening(serving) as listener:
         before = page_state(serving)
         assert listener.state() == before
         Channel(str(directory)).changed([str(tmp_path / "page.html")])

@@ -33,6 +33,8 @@ POLL_S = 0.02
 AGAIN_S = 0.5
 NOTED_S = 0.02
 """Within this time uWSGI has noted a worker that it has made; until then it would not be told."""
+DISMISSED_S = 0.2
+"""For workers to look whether they are dismissed; what has requests after that accepts no other one."""
 
 SYSTEMD_CHILD = "SYSTEMD_EXEC_PID"
 """Environment variable with the process that systemd has started, to which it sends SIGCONT behind a SIGTERM. Source:
@@ -132,6 +134,14 @@ def ending() -> bool:
     return _ending
 
 
+def _dismiss_workers() -> None:
+    """Have those workers end that have nothing to do, as in a reload, while others may still ask at their sockets."""
+    global _ending
+    _ending = True
+    with _forking:  # the master would replace them
+        Elders.here().finish(DISMISSED_S)
+
+
 def _end_workers(*, gracefully: bool) -> None:
     """Have the master end its workers, and then itself."""
     global _ending
@@ -157,7 +167,7 @@ class Attendant:
         self._began = 0.0
         self._failure = ""
         succession = uwsgi_succession.inherited()
-        self._elders = Elders(succession) if succession else None
+        self._elders = Elders.of(succession) if succession else None
 
     def run(self) -> None:
         finished = False
@@ -210,7 +220,9 @@ class Attendant:
             return uwsgi_router.end()
         if SOCKETS_OURS in os.environ:
             uwsgi_door.close(uwsgi_succession.listeners(), rows.grace_s / 2)
-        return self._elders is None or self._elders.finish()
+        else:
+            _dismiss_workers()
+        return self._elders is None or self._elders.finish(rows.grace_s)
 
     def _have_driven(self) -> None:
         """Have a worker started that reloads the others: due until it is made, which a next master may have to do."""

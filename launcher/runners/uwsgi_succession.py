@@ -236,13 +236,27 @@ def _pipes() -> list[int]:
 
 
 class Elders:
-    """The workers of the master that was here before."""
+    """Workers that are to go: those of the master that was here before, or of a server that stops."""
 
-    def __init__(self, succession: Succession) -> None:
-        """Take them over. They are children of this process, which has not yet asked for any."""
-        self._succession = succession
-        self._rows = [row for _, row in succession.workers]
-        self._processes = [os.pidfd_open(pid) for pid, _ in succession.workers]
+    def __init__(self, workers: Collection[Sequence[int]], pipes: Collection[int]) -> None:
+        """`workers` are children of this process, each with its row; `pipes` are those of `Succession`."""
+        self._pipes = pipes
+        self._rows = [row for _, row in workers]
+        self._processes = [os.pidfd_open(pid) for pid, _ in workers]
+
+    @classmethod
+    def of(cls, succession: Succession) -> Elders:
+        """Take them over."""
+        return cls(succession.workers, succession.pipes)
+
+    @classmethod
+    def here(cls) -> Elders:
+        """Return the workers of this master that serve."""
+        import uwsgi
+
+        rows = table()
+        serving = [each for each in uwsgi.workers() if each["pid"] and rows.ready(each["id"]) == each["pid"]]
+        return cls([(each["pid"], rows.row(each["id"])) for each in serving], _pipes())
 
     def __len__(self) -> int:
         return len(self._processes)
@@ -253,7 +267,7 @@ class Elders:
 
         for row in self._rows:
             table().board.leave(row)
-        for pipe in self._succession.pipes:  # nobody reads at the other ends
+        for pipe in self._pipes:  # at the other ends is nobody, or a master that passes it on
             with contextlib.suppress(OSError):
                 os.write(pipe, bytes([LOOK]))
 
@@ -266,10 +280,10 @@ class Elders:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(process, signal.SIGKILL)
 
-    def finish(self) -> bool:
-        """Dismiss them, and wait until they are gone; return whether that was within the grace."""
+    def finish(self, limit_s: float) -> bool:
+        """Dismiss them, and wait until they are gone; return whether that was within this time."""
         self.dismiss()
-        end = time.monotonic() + table().grace_s
+        end = time.monotonic() + limit_s
         while self.left() and time.monotonic() < end:
             time.sleep(POLL_S)
         return not self.left()
@@ -292,7 +306,7 @@ def try_again(error: ApplicationError) -> NoReturn:
     from .uwsgi_bell import wait
 
     assert _inherited is not None
-    rows, succession, elders = table(), _inherited, Elders(_inherited)
+    rows, succession, elders = table(), _inherited, Elders.of(_inherited)
     tell(error)
     if not elders.left():
         end_process(FAILED)
@@ -321,7 +335,7 @@ def try_again(error: ApplicationError) -> NoReturn:
     told += wait(0)
     if signal.SIGTERM in told:
         rows.begin_stop()
-        elders.finish()
+        elders.finish(rows.grace_s)
         end_process(0)
     again = succession.again or signal.SIGHUP in told
     _execute(succession._replace(reload=reload.carry(), again=again, attempts=succession.attempts + 1), reload)

@@ -54,7 +54,8 @@ def _taken(threaded: bool) -> bytes:
     current.restype = ctypes.c_void_p
     request: int = current()
     # The first member of a request is its descriptor; in a loop other than uWSGI's own, the request may be another one.
-    assert ctypes.c_int.from_address(request).value == uwsgi.connection_fd()
+    if ctypes.c_int.from_address(request).value != uwsgi.connection_fd():
+        raise OSError("bodies in chunks can only be read in uWSGI's own loop")
     data = ctypes.create_string_buffer(LARGEST_BUFFER)
     count: int = library.uwsgi_proto_base_read_body(ctypes.c_void_p(request), data, ctypes.c_size_t(LARGEST_BUFFER))
     return data.raw[: max(0, count)]

@@ -167,7 +167,7 @@ class Attendant:
         self._began = 0.0
         self._failure = ""
         succession = uwsgi_succession.inherited()
-        self._elders = Elders.of(succession) if succession else None
+        self._elders = Elders(succession.workers, succession.pipes) if succession else None
 
     def run(self) -> None:
         finished = False

@@ -242,12 +242,10 @@ class Elders:
         """`workers` are children of this process, each with its row; `pipes` are those of `Succession`."""
         self._pipes = pipes
         self._rows = [row for _, row in workers]
-        self._processes = [os.pidfd_open(pid) for pid, _ in workers]
-
-    @classmethod
-    def of(cls, succession: Succession) -> Elders:
-        """Take them over."""
-        return cls(succession.workers, succession.pipes)
+        self._processes = []
+        for pid, _ in workers:
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                self._processes.append(os.pidfd_open(pid))
 
     @classmethod
     def here(cls) -> Elders:
@@ -306,7 +304,7 @@ def try_again(error: ApplicationError) -> NoReturn:
     from .uwsgi_bell import wait
 
     assert _inherited is not None
-    rows, succession, elders = table(), _inherited, Elders.of(_inherited)
+    rows, succession, elders = table(), _inherited, Elders(_inherited.workers, _inherited.pipes)
     tell(error)
     if not elders.left():
         end_process(FAILED)

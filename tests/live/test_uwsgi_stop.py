@@ -133,7 +133,9 @@ def test_a_socket_that_was_passed_in_keeps_its_door_open(script: str, tmp_path: 
         address, fd = f"127.0.0.1:{listener.getsockname()[1]}", listener.fileno()
         write_project(tmp_path, {"app": "site_of_tests:app", "server": "uwsgi", "bind": address}, name="kit", files={})
         serve = (sys.executable, "-P", "-m", "launcher", "--profile", "kit")
-        command = Typed((sys.executable, "-c", script, str(fd), *serve), clean_environment(), (address,))
+        # Bytecode of a file that changes within its second would be taken for the new one's.
+        environ = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1"}
+        command = Typed((sys.executable, "-c", script, str(fd), *serve), environ, (address,))
         with Serving(tmp_path, {}, command=command, pass_fds=[fd]) as serving:
             serving.stop_cleanly()
             late = serving.client()

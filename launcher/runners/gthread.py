@@ -117,6 +117,7 @@ class Worker(ThreadWorker):
         self.old_at = self.born + self.max_age * random.uniform(0.9, 1.0)
         self.clients.listen(True)
         self.report()
+        self.notify()  # gunicorn 27.0.1 takes a worker for young for ever until it has done so
         self.clients.call()
         self.place.ready()
         for thread in threads[1:]:

@@ -648,6 +648,22 @@ def test_number_of_workers_stays_though_they_retire() -> None:
         assert set(left) <= {2, 3}
 
 
+def test_worker_that_freezes_as_it_begins_to_serve_is_killed() -> None:
+    freeze = """
+import os, signal, threading
+begin = threading.Thread.start
+def freeze(thread):
+    if thread.name == "request-1" and not os.path.exists("frozen"):
+        open("frozen", "w").close()
+        os.kill(os.getpid(), signal.SIGSTOP)
+    begin(thread)
+threading.Thread.start = freeze
+"""
+    with Gunicorn("--timeout", "2", files={"app.py": freeze + APP}) as server:
+        server.wait_for_line("WORKER TIMEOUT")
+        assert server.pid() == server.started()[1]
+
+
 # Failures at the start
 
 

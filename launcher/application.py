@@ -11,7 +11,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
-from .instance import draining_file, refresh
+from .instance import refresh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -141,6 +141,8 @@ def _load(spec: Spec, environ: Mapping[str, str]) -> WSGIApplication:
         from .develop.worker import develop
 
         return develop(spec, Channel(environ[DEVELOP]))
+    from .middleware.stack import wrap
+
     return wrap(load_target(spec), spec)
 
 
@@ -178,9 +180,9 @@ def prepend_path(path: Sequence[str]) -> None:
 def load_target(spec: Spec) -> WSGIApplication:
     """Import the user's callable and check it and its settings. Raises ApplicationError."""
     reference, is_factory = spec.target.removesuffix("()"), spec.target.endswith("()")
-    module, found = _resolve(reference, spec.target_origin, spec)
+    module, found = resolve(reference, spec.target_origin, spec)
     if is_factory:
-        _require_callable(found, reference, spec.target_origin)
+        require_callable(found, reference, spec.target_origin)
         factory = cast("Callable[[], object]", found)
         found = run(Step(f"{spec.target} failed", spec.target_origin, spec), factory)
     _require_application(found, spec.target, spec.target_origin)
@@ -194,90 +196,7 @@ def load_target(spec: Spec) -> WSGIApplication:
     return cast("WSGIApplication", found)
 
 
-def wrap(app: WSGIApplication, spec: Spec) -> WSGIApplication:
-    """Put the layers around the target; raises ApplicationError.
-
-    Outermost first: readiness, proxies, refresh, access log, limits, prefix, the user's own, validator.
-    """
-    if spec.validate:
-        from .middleware.validator import validate
-
-        app = validate(app)
-    for entry in reversed(spec.middleware):
-        app = _apply_middleware(app, entry, spec)
-    if spec.warmup:
-        from .warmup import warm_up
-
-        warm_up(app, spec.warmup, spec)
-    try:
-        return _own_layers(app, spec)
-    except ValueError as error:
-        raise ApplicationError(f"{error}.") from error
-    except OSError as error:
-        message = f"the access log {spec.access_log} cannot be opened: {error.strerror}."
-        raise ApplicationError(message) from error
-
-
-def _own_layers(app: WSGIApplication, spec: Spec) -> WSGIApplication:
-    if spec.url_prefix.strip("/"):
-        from .middleware.url_prefix import mount
-
-        app = mount(app, spec.url_prefix)
-    if spec.static_files:
-        # Outside the prefix, which a STATIC_URL such as `/static/` does not begin with.
-        from .develop.static_files import serve_static
-
-        app = serve_static(app, spec)
-    if spec.whole_bodies:
-        from .middleware.whole_body import read_whole_body
-
-        app = read_whole_body(app)
-    if spec.max_body_size is not None:
-        from .middleware.body_limit import limit_body
-
-        app = limit_body(app, spec.max_body_size)
-    if spec.access_log is not None and spec.access_log_format == "short":
-        from .develop.static_files import static_path
-        from .middleware.short_log import log_briefly
-
-        app = log_briefly(app, spec.access_log, static_path(spec))
-    elif spec.access_log is not None:
-        from .middleware.access_log import log_access
-
-        app = log_access(app, spec.access_log)
-    # Outside the access log, which is to show the project's requests. Without `live` too the page that told a failure
-    # is to learn that it was mended.
-    if spec.live or DEVELOP in os.environ:
-        from .develop.events import Events, server_state
-        from .middleware.live import refresh_pages
-
-        app = refresh_pages(app, Events(server_state, spec.threads // 2), spec.url_prefix, mark=spec.live)
-    # Outside the access log, which is to show the client and not the proxy.
-    if spec.trusted_proxies is not None:
-        from .middleware.proxies import trust_proxies
-
-        app = trust_proxies(app, spec.trusted_proxies, tls=spec.tls)
-    if spec.ready_path:
-        from .middleware.ready import tell_readiness
-
-        app = tell_readiness(app, spec.ready_path, draining_file(os.environ))
-    return app
-
-
-def _apply_middleware(app: WSGIApplication, entry: Mapping[str, object], spec: Spec) -> WSGIApplication:
-    use, origin = str(entry.get("use", "")), str(entry.get("origin") or "")
-    options = cast("Mapping[str, object]", entry.get("options") or {})
-    _, factory = _resolve(use, origin, spec)
-    _require_callable(factory, use, origin)
-    make = cast("Callable[..., object]", factory)
-    wrapped = run(Step(f"middleware {use} failed", origin, spec), make, app, **options)
-    if not callable(wrapped):
-        message = f"middleware {use} returned {_kind(wrapped)} instead of a WSGI application."
-        raise ApplicationError(at(origin, message))
-    return cast("WSGIApplication", wrapped)
-
-
-def _resolve(reference: str, origin: str, spec: Spec) -> tuple[ModuleType, object]:
+def resolve(reference: str, origin: str, spec: Spec) -> tuple[ModuleType, object]:
     """Import `pkg.mod:attr.sub` and return module and object."""
     module_name, colon, attribute = reference.partition(":")
     if not (module_name and colon and attribute):
@@ -317,14 +236,14 @@ def run(step: Step, function: Callable[..., T], /, *args: object, **options: obj
         raise user_code.failure(step, error) from error
 
 
-def _require_callable(found: object, reference: str, origin: str) -> None:
+def require_callable(found: object, reference: str, origin: str) -> None:
     if not callable(found):
-        raise ApplicationError(at(origin, f"{reference} is {_kind(found)}: it cannot be called."))
+        raise ApplicationError(at(origin, f"{reference} is {kind(found)}: it cannot be called."))
 
 
 def _require_application(found: object, reference: str, origin: str) -> None:
     """Refuse what is no WSGI application as far as one can tell without calling it."""
-    _require_callable(found, reference, origin)
+    require_callable(found, reference, origin)
     code = getattr(found, "__code__", None)
     receiver = 0
     if code is None and not isinstance(found, type):
@@ -341,7 +260,7 @@ def _require_application(found: object, reference: str, origin: str) -> None:
         raise ApplicationError(at(origin, message))
 
 
-def _kind(value: object) -> str:
+def kind(value: object) -> str:
     return "None" if value is None else f"of type {type(value).__name__}"
 
 

@@ -8,8 +8,9 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ..application import ApplicationError, Step, load_target, run, wrap
+from ..application import ApplicationError, Step, load_target, run
 from ..installed import is_installed
+from ..middleware.stack import wrap
 from .bytecode import distrust
 from .channel import LEARNT, STALE, Changes, Channel
 from .files import READ_AFRESH

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import application
 from ..application import ApplicationError, Spec, Step
+from ..middleware.stack import wrap
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
@@ -74,7 +75,7 @@ def _application(environ: MutableMapping[str, str]) -> dict[str, Any]:
     spec = application.read_spec(environ)
     application.prepare(spec, environ)
     target = application.load_target(spec)
-    application.wrap(target, spec)
+    wrap(target, spec)
     import threading  # here, for the user's code to be the first to import what it patches
 
     described = target if hasattr(target, "__qualname__") else type(target)

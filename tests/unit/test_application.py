@@ -80,6 +80,39 @@ for name in ("page", "file", "stream", "midway", "broken", "gone", "chunked"):
     print(name, answer.status, body, len(finished))
 """
 
+LOSERS = """
+def generator(app):
+    def wrapped(environ, start_response):
+        for chunk in app(environ, start_response):
+            yield chunk
+    return wrapped
+
+def joined(app):
+    return lambda environ, start_response: [b"".join(app(environ, start_response))]
+
+def mapped(app):
+    return lambda environ, start_response: map(bytes, app(environ, start_response))
+
+def failing(app):
+    def wrapped(environ, start_response):
+        app(environ, start_response)
+        raise RuntimeError
+    return wrapped
+
+def careful(app):
+    def wrapped(environ, start_response):
+        answer = app(environ, start_response)
+        try:
+            yield from answer
+        finally:
+            answer.close()
+    return wrapped
+
+def aside(app):
+    return lambda environ, start_response: start_response("204 No Content", []) and ()
+"""
+"""Middleware, most of which loses close()."""
+
 
 class Project:
     """A directory with code in it, and ways to load that."""
@@ -584,6 +617,45 @@ class TestDjango:
             "chunked 413 Content Too Large b'413 Content Too Large\\n' 1\n"
         )
         assert (project.root / "access.log").read_text().count("\n") == 7
+
+    @pytest.mark.parametrize("around", ["target", "profile"])
+    @pytest.mark.parametrize("way", ["generator", "joined", "mapped", "failing"])
+    def test_request_finished_is_sent_though_middleware_loses_close(
+        self, project: Project, way: str, around: str
+    ) -> None:
+        wrapped = f"{DJANGO_WSGI}from mysite import lost\napplication = lost.{way}(application)\n"
+        project.write(
+            mysite__wsgi=DJANGO_WSGI if around == "profile" else wrapped,
+            mysite__dev=FIT + "MIDDLEWARE = []\n",
+            mysite__urls=VIEWS,
+            mysite__lost=LOSERS,
+        )
+        layers = [{"use": f"mysite.lost:{name}", "origin": "dev.toml:4"} for name in ("careful", way)]
+        done = project.start(
+            "mysite.wsgi:application",
+            FINISHED,
+            url_prefix="/shop",
+            max_body_size=10,
+            middleware=[] if around == "target" else layers,
+        )
+        assert [line[-2:] for line in done.stdout.splitlines()] == [" 1"] * 7, done.stdout
+        blame = "mysite.wsgi:application" if around == "target" else f"dev.toml:4: middleware mysite.lost:{way}"
+        place = " (the generator of mysite/lost.py:3)" if way == "generator" else ""
+        assert f"serve: {blame} loses close(){place}: GET /page ended" in done.stderr
+        assert done.stderr.count("loses close()") == 1
+
+    def test_middleware_that_answers_or_closes_by_itself_is_not_blamed(self, project: Project) -> None:
+        project.write(
+            mysite__wsgi=f"{DJANGO_WSGI}from mysite import lost\napplication = lost.careful(application)\n",
+            mysite__dev=FIT + "MIDDLEWARE = []\n",
+            mysite__urls=VIEWS,
+            mysite__lost=LOSERS,
+        )
+        for name, finished in (("careful", "1"), ("aside", "0")):
+            layers = [{"use": f"mysite.lost:{name}"}]
+            done = project.start("mysite.wsgi:application", FINISHED, middleware=layers, url_prefix="/shop")
+            assert [line[-1] for line in done.stdout.splitlines()] == [finished] * 7, done.stdout
+            assert "loses" not in done.stderr
 
     def test_factory_of_django_itself_is_guarded(self, project: Project) -> None:
         project.write(mysite__prod=FIT.replace('"k" * 50', '""').replace('"example.org"', ""))

@@ -33,6 +33,9 @@ SOCKETS_STAY = "LAUNCHER_SOCKETS_STAY"
 """Variable that is set for a server whose listening sockets systemd holds too: what waits in their backlogs as it
 stops is for its successor."""
 
+UNLINK = "LAUNCHER_UNLINK"
+"""Variable that names the unix sockets which the server is to remove in the end, as PATH names directories."""
+
 
 class Rights(Record):
     """Who may connect to a unix socket."""
@@ -51,6 +54,11 @@ class Rights(Record):
 
 
 ANYONE = Rights()
+
+
+def paths_to_unlink(value: str) -> tuple[str, ...]:
+    """Read what UNLINK holds."""
+    return tuple(path for path in value.split(os.pathsep) if path)
 
 
 def listen(

@@ -20,6 +20,7 @@ from ..sockets import (
     PASSED_BY,
     SOCKETS_OURS,
     SOCKETS_STAY,
+    UNLINK,
     Rights,
     bound_address,
     listen,
@@ -59,7 +60,7 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
             if not any(address.kind == "fd" for address in plan.options.bind or ()):
                 env[SOCKETS_OURS] = "1"
             if paths:
-                env["LAUNCHER_UNLINK"] = os.pathsep.join(paths)
+                env[UNLINK] = os.pathsep.join(paths)
     for line in start_lines(plan, addresses, terminal=sys.stderr.isatty()):
         print(f"serve: {line}", file=sys.stderr)
     env.pop(instance.VARIABLE, None)

@@ -2,7 +2,6 @@
 
 import argparse
 import math
-import os
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -167,8 +166,3 @@ def _mode(text: str) -> int:
     if not 0 <= mode <= 0o777:
         raise argparse.ArgumentTypeError(f"'{text}' is not an octal mode such as 0660")
     return mode
-
-
-def paths_to_unlink(value: str) -> tuple[str, ...]:
-    """Read LAUNCHER_UNLINK: unix sockets that the caller bound and leaves to us."""
-    return tuple(path for path in value.split(os.pathsep) if path)

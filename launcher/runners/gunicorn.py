@@ -5,6 +5,7 @@ import os
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ..sockets import UNLINK, paths_to_unlink
 from .files import socket_files
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def parameters() -> dict[str, Any]:
 def on_starting(server: "Arbiter") -> None:
     """Note the unix sockets that are to be removed at the end."""
     given = parameters()
-    passed = os.environ.get("LAUNCHER_UNLINK", "").split(os.pathsep)
+    passed = paths_to_unlink(os.environ.get(UNLINK, ""))
     _at_exit.enter_context(socket_files([*given.get("unlink", ()), *passed]))
 
 

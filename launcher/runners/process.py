@@ -14,12 +14,12 @@ from .. import instance
 from ..address import Address
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
-from ..sockets import SOCKETS_STAY, bound_address, listen
+from ..sockets import SOCKETS_STAY, UNLINK, bound_address, listen, paths_to_unlink
 from ..supervise.supervisor import Supervisor
 from ..supervise.terms import MOST_DEATHS, START_S, Terms
 from ..supervise.trade import Trade
 from . import worker
-from .arguments import Options, paths_to_unlink
+from .arguments import Options
 from .files import pid_file, record, socket_files
 from .identity import become, take_up_root
 from .signals import QUICK, RETIRE
@@ -41,7 +41,7 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
     try:
         with undo:
             undo.enter_context(record(os.environ.get(instance.VARIABLE)))
-            undo.enter_context(socket_files(paths_to_unlink(os.environ.pop("LAUNCHER_UNLINK", ""))))
+            undo.enter_context(socket_files(paths_to_unlink(os.environ.pop(UNLINK, ""))))
             set_up_logging(options)
             listeners = open_listeners(options, undo)
             undo.enter_context(pid_file(options.pid_file))

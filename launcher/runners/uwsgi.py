@@ -21,8 +21,10 @@ import pyuwsgi
 
 from ..application import DEVELOP
 from ..develop.channel import server_log
-from . import uwsgi_master, uwsgi_router, uwsgi_succession, uwsgi_table
+from ..sockets import UNLINK, paths_to_unlink
+from . import uwsgi_master, uwsgi_router, uwsgi_succession
 from .uwsgi_streams import set_messages_apart
+from .uwsgi_table import Table, share
 
 if TYPE_CHECKING:
     from pwd import struct_passwd
@@ -47,9 +49,9 @@ _blocked: set[int] = set()
 def main() -> None:
     """Do what uWSGI has no word for, and become it.
 
-    LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output), `user`, whose variables are
-    set, `drain_delay` in seconds, and `max_request_line` in bytes. LAUNCHER_UNLINK names unix sockets that the caller
-    bound and leaves to us.
+    LAUNCHER_UWSGI is a JSON object: `log_file` (a path, or `-` for standard output), `user`, whose variables are set,
+    `drain_delay` in seconds, and `max_request_line` in bytes. UNLINK names unix sockets that the caller bound and
+    leaves to us.
     """
     succession = uwsgi_succession.inherit()
     told = json.loads(os.environ.pop("LAUNCHER_UWSGI", "") or "{}")
@@ -68,11 +70,11 @@ def main() -> None:
     # 60 seconds is uWSGI's own mercy.
     grace_s = number_after("--worker-reload-mercy", sys.argv, 60)
     delay_s, max_line = told.get("drain_delay") or 0.0, told.get("max_request_line")
-    rows = uwsgi_table.create(workers, slots, grace_s, os.environ, delay_s, routed, max_line)
+    rows = share(Table(workers, slots, grace_s, os.environ, delay_s, routed, max_line))
     if succession:
         rows.succeed(succession.reload["generation"], uwsgi_succession.first_row(slots))
     os.register_at_fork(before=_hold_signals_back, after_in_parent=_tell_the_worker, after_in_child=_begin_as_worker)
-    passed = [path for path in os.environ.pop("LAUNCHER_UNLINK", "").split(os.pathsep) if path]
+    passed = paths_to_unlink(os.environ.pop(UNLINK, ""))
     # uWSGI leaves sockets alone that it did not bind.
     hooks = [word for path in passed for word in ("--hook-as-user-atexit", f"unlink:{path}")]
     if rows.directory:

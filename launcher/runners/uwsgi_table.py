@@ -25,21 +25,10 @@ LOADING_S = 300
 _table: list[Table] = []
 
 
-def create(
-    workers: int,
-    slots: int,
-    grace_s: float,
-    environ: MutableMapping[str, str],
-    drain_delay_s: float,
-    routed: bool,
-    max_line: int | None,
-) -> Table:
-    """Make the table of this instance, before uWSGI forks, and return it.
-
-    What systemd put into the environment is taken out of it: uWSGI 2.0.30 says READY before a worker can answer.
-    """
-    _table[:] = [Table(workers, slots, grace_s, environ, drain_delay_s, routed, max_line)]
-    return table()
+def share(table: Table) -> Table:
+    """Make it the table of this instance, before uWSGI forks, and return it."""
+    _table[:] = [table]
+    return table
 
 
 def table() -> Table:
@@ -49,7 +38,8 @@ def table() -> Table:
 class Table:
     """One row for each slot of uWSGI, counted from 1; the slots beyond the workers' are spare.
 
-    Every number is written by one process at a time.
+    Every number is written by one process at a time. What systemd put into the environment is taken out of it: uWSGI
+    2.0.30 says READY before a worker can answer.
     """
 
     def __init__(

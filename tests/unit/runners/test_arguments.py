@@ -3,7 +3,8 @@ import os
 import pytest
 
 from launcher.address import Address
-from launcher.runners.arguments import Options, parse, parser, paths_to_unlink
+from launcher.runners.arguments import Options, parse, parser
+from launcher.sockets import paths_to_unlink
 
 
 def read(*argv: str) -> Options:

@@ -50,6 +50,7 @@ class Preload:
         if self._variables:
             os._Environ.__getitem__ = self._reading(usual)  # type: ignore[method-assign]
         self._watch_django()
+        heard, sys.unraisablehook = sys.unraisablehook, _keep_quiet
         try:
             for name, _ in self._wanted:
                 if name not in self._left_out and name not in sys.modules:
@@ -58,6 +59,8 @@ class Preload:
             os._Environ.__getitem__ = usual  # type: ignore[method-assign]
             self._undo()
             sys.meta_path.remove(self)
+            if sys.unraisablehook is _keep_quiet:
+                sys.unraisablehook = heard
         for name, file in self._wanted:
             if name in self._left_out:
                 continue
@@ -120,6 +123,10 @@ class Preload:
     def _flag(self, names: Iterable[str], reason: str) -> None:
         for name in names:
             self.flagged.setdefault(name, reason)
+
+
+def _keep_quiet(_: object) -> None:
+    """Tell nobody of an error that was swallowed: without settings there are others than in a server."""
 
 
 def under_import() -> list[str]:

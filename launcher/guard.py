@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import sys
+from contextlib import suppress
+from importlib.util import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .application import ApplicationError, Spec, at
@@ -27,6 +29,7 @@ DEVELOPMENT_APPS = (
 
 class Fault(NamedTuple):
     code: str
+    setting: str
     message: str
     fix: str
 
@@ -58,13 +61,18 @@ def import_urls() -> None:
 def find_faults(settings: Any) -> Iterator[Fault]:
     """Find what must not reach production in Django's settings object."""
     if settings.DEBUG:
-        yield Fault("debug", "DEBUG is on: every error page shows source code and settings", "Set DEBUG = False.")
+        yield Fault(
+            "debug", "DEBUG", "DEBUG is on: every error page shows source code and settings", "Set DEBUG = False."
+        )
     key = _secret_key(settings)
     if not key:
-        yield Fault("secret-key", "SECRET_KEY is empty", "Read a long random one from outside the repository.")
+        yield Fault(
+            "secret-key", "SECRET_KEY", "SECRET_KEY is empty", "Read a long random one from outside the repository."
+        )
     elif key.startswith("django-insecure-"):
         yield Fault(
             "secret-key",
+            "SECRET_KEY",
             "SECRET_KEY is the one that startproject wrote: sessions and tokens can be forged",
             "Read a long random one from outside the repository.",
         )
@@ -72,15 +80,18 @@ def find_faults(settings: Any) -> Iterator[Fault]:
     if not hosts:
         yield Fault(
             "allowed-hosts",
+            "ALLOWED_HOSTS",
             "ALLOWED_HOSTS is empty: every request is answered with 400",
             "Name the site's hosts.",
         )
     elif "*" in hosts:
-        yield Fault("allowed-hosts", "ALLOWED_HOSTS holds '*': any Host header is believed", "Name the site's hosts.")
+        message = "ALLOWED_HOSTS holds '*': any Host header is believed"
+        yield Fault("allowed-hosts", "ALLOWED_HOSTS", message, "Name the site's hosts.")
     apps = [app for app in map(str, settings.INSTALLED_APPS) if app.partition(".")[0] in DEVELOPMENT_APPS]
     if apps:
         yield Fault(
             "development-apps",
+            "INSTALLED_APPS",
             f"INSTALLED_APPS holds {', '.join(apps)}, made for development",
             "Add them in the development settings only.",
         )
@@ -96,9 +107,12 @@ def _secret_key(settings: Any) -> str:
 
 def _refusal(spec: Spec, loaded: str | None, faults: list[Fault]) -> str:
     name = loaded or "settings.configure()"
-    file = getattr(sys.modules.get(loaded or ""), "__file__", None)
-    lines = [f"production refuses the settings of {name}{f' ({short(file)})' if file else ''}:"]
-    lines += [f"  {fault.code}: {fault.message}. {fault.fix}" for fault in faults]
+    file = short(getattr(sys.modules.get(loaded or ""), "__file__", None) or "")
+    place = f" ({file})" if file and not spec.settings_origin.startswith(file) else ""
+    lines = [f"production refuses the settings of {name}{place}:"]
+    for fault in faults:
+        place = _place_of(fault.setting, loaded or "")
+        lines.append(f"  {fault.code}: {fault.message}{f' ({place})' if place else ''}. {fault.fix}")
     waiver = ", ".join(f'"{fault.code}"' for fault in faults)
     lines.append(f"To start in spite of this, write in the profile: allow = [{waiver}]")
     return at(spec.settings_origin, "\n".join(lines))
@@ -129,18 +143,49 @@ def _find_assignment(target: ModuleType) -> str:
     top = target.__name__.partition(".")[0]
     family = [module for name, module in sorted(sys.modules.items()) if name == top or name.startswith(f"{top}.")]
     for module in [target, *family]:
-        file = getattr(module, "__file__", None)
-        if not file or not file.endswith(".py"):
-            continue
-        try:
-            with open(file, "rb") as source:
-                tree = ast.parse(source.read())
-        except (OSError, SyntaxError, ValueError):
-            continue
-        for node in ast.walk(tree):
+        for node in ast.walk(_parsed(module)):
             if _assigns(node):
-                return f"{short(file)}:{node.lineno}"  # type: ignore[attr-defined]  # only statements and calls
+                return _at(module, node)
     return ""
+
+
+def _place_of(setting: str, module_name: str) -> str:
+    """Return `file:line` of the statement that gave `setting` its value last, empty where there is none to see."""
+    module = sys.modules.get(module_name)
+    for node in reversed(list(_statements(_parsed(module)))):
+        if isinstance(node, ast.ImportFrom) and any(each.name in ("*", setting) for each in node.names):
+            name = "." * node.level + (node.module or "")
+            with suppress(ImportError):
+                name = resolve_name(name, getattr(module, "__package__", None) or "")
+            if hasattr(sys.modules.get(name), setting):
+                return _place_of(setting, name)
+        if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
+            places = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if any(isinstance(each, ast.Name) and each.id == setting for place in places for each in ast.walk(place)):
+                return _at(module, node)
+    return ""
+
+
+def _statements(node: ast.AST) -> Iterator[ast.stmt]:
+    """Walk through what a module does, and not through what its functions and classes do."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt):
+            yield child
+        if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield from _statements(child)
+
+
+def _parsed(module: ModuleType | None) -> ast.AST:
+    """Return the syntax tree of a module, an empty one where it has no source that can be read."""
+    try:
+        with open(getattr(module, "__file__", None) or "", "rb") as source:
+            return ast.parse(source.read())
+    except (OSError, SyntaxError, ValueError):
+        return ast.Module(body=[], type_ignores=[])
+
+
+def _at(module: ModuleType | None, node: ast.AST) -> str:
+    return f"{short(getattr(module, '__file__', None) or '')}:{node.lineno}"  # type: ignore[attr-defined]
 
 
 def _assigns(node: ast.AST) -> bool:

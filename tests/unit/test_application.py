@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -124,7 +125,7 @@ class Project:
         """Write `mysite__wsgi="..."` to `mysite/wsgi.py`."""
         for name, text in files.items():
             path = self.root / f"{name.replace('__', '/')}.py"
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
             if path.parent != self.root:
                 (path.parent / "__init__.py").touch()
@@ -579,6 +580,32 @@ class TestDjango:
         codes = [line.split(":")[0].strip() for line in faults]
         assert codes == ["debug", "secret-key", "allowed-hosts", "development-apps"]
         assert waiver.endswith('allow = ["debug", "secret-key", "allowed-hosts", "development-apps"]')
+        assert "(mysite/dev.py:2)" in faults[1]
+
+    def test_production_guard_says_where_a_setting_was_made(self, project: Project) -> None:
+        project.write(
+            mysite__wsgi=DJANGO_WSGI.replace("mysite.dev", "mysite.settings"),
+            mysite__settings__base=FIT,
+            mysite__settings__parts__hosts="def unrelated():\n    ALLOWED_HOSTS = []\n\n\nALLOWED_HOSTS = ['*']\n",
+        )
+        (project.root / "mysite/settings/__init__.py").write_text(
+            "from .base import *\n"
+            "if True:\n"
+            "    SECRET_KEY, DEBUG = '', True\n"
+            "from mysite.settings.parts.hosts import ALLOWED_HOSTS\n"
+            "try:\n"
+            "    from .local import *\n"
+            "    from ....beyond import DEBUG\n"
+            "except ImportError:\n"
+            "    INSTALLED_APPS += ['silk']\n"
+        )
+        (project.root / "silk.py").touch()
+        done = project.start("mysite.wsgi:application", production=True, settings_origin="mysite/settings/__init__.py")
+        head, *faults, _ = done.stderr.splitlines()
+        assert head == "serve: mysite/settings/__init__.py: production refuses the settings of mysite.settings:"
+        here = "mysite/settings/__init__.py"
+        places = [f"{here}:3", f"{here}:3", "mysite/settings/parts/hosts.py:5", f"{here}:9"]
+        assert [re.findall(r"\((.*)\)", line) for line in faults] == [[place] for place in places]
 
     def test_waived_faults_are_not_told(self, project: Project) -> None:
         project.write(mysite__wsgi=DJANGO_WSGI, mysite__dev=FIT.replace("False", "True"), mysite__urls=VIEWS)

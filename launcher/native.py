@@ -37,6 +37,8 @@ class Rule(Record):
     """The difference in words, the way it is supplied, or the reason why not."""
     hook: str = ""
     """Where the server has no word for it: key under which hooks of ours find the value in a worker."""
+    wordless: str = "nothing: the server does so by itself"
+    """What does it where the value becomes no words. Where it is supplied, `note` says."""
 
     def but(self, difference: str) -> Rule:
         """Return the rule as an approximate one."""

@@ -140,6 +140,8 @@ BACKEND = Backend(
         "max_request_line": flag("--limit-request-line").only(_at_most(8190)),
         "max_header_size": flag("--limit-request-field_size"),
         "log_level": flag("--log-level", "loglevel"),
-        "log_file": compute(_log_file, "--error-logfile", "--log-file", "errorlog")._replace(hook="log_file"),
+        "log_file": compute(_log_file, "--error-logfile", "--log-file", "errorlog")._replace(
+            hook="log_file", wordless="a hook of ours points standard error to it"
+        ),
     },
 )

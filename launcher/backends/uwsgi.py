@@ -172,11 +172,11 @@ IN_WORKERS = ("trusted_proxies",)
 
 RULES = {
     # uWSGI 2.0.30 tells X_Forwarded_For from X-Forwarded-For no more when the application is called.
-    "trusted_proxies": compute(lambda value, options: ()).but(
-        "a header that a trusted proxy passes on with underscores for hyphens counts too; nginx drops those"
-    ),
+    "trusted_proxies": compute(lambda value, options: ())
+    .but("a header that a trusted proxy passes on with underscores for hyphens counts too; nginx drops those")
+    ._replace(wordless=Options.trusted_proxies.supplied),
     "bind": compute(_bind),
-    "protocol": compute(lambda value, options: ()),
+    "protocol": compute(lambda value, options: ())._replace(wordless="the words of bind"),
     "socket_mode": flag("--chmod-socket", value=lambda value: f"{value:o}", joined=True),
     "socket_owner": flag("--chown-socket"),
     "backlog": flag("--listen", "-l"),
@@ -184,7 +184,9 @@ RULES = {
     "workers": compute(_workers, "--processes", "-p", "--workers"),
     "threads": flag("--threads"),
     "max_connections": impossible("it counts threads, not connections", harmless=lambda value: False),
-    "preload": switch("", "--lazy-apps", ["lazy"]).but("with it the main process executes itself anew in a reload"),
+    "preload": switch("", "--lazy-apps", ["lazy"])
+    .but("with it the main process executes itself anew in a reload")
+    ._replace(wordless="no --lazy-apps"),
     "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),

@@ -17,14 +17,15 @@ from launcher import cli
 from launcher.arguments import read_start
 from launcher.backend import Backend
 from launcher.commands.check import unknown_options
+from launcher.commands.explain import explain
 from launcher.document import plain, plan_document
-from launcher.errors import LaunchError
+from launcher.errors import Exit, LaunchError
 from launcher.native import Refusal
 from launcher.options import OPTIONS, Options
 from launcher.plan import LaunchPlan, build
 from launcher.registry import BACKENDS
 from launcher.request import Request
-from tests.machine import DJANGO, SERVERS, host, registry, write_tree
+from tests.machine import DJANGO, SERVERS, compile_in, host, registry, write_tree
 
 names = st.sampled_from([*OPTIONS, "extends", "native", "workerz", ""])
 likely = st.sampled_from(
@@ -182,6 +183,55 @@ def test_every_option_has_a_rule_or_a_reasoned_refusal(server: str) -> None:
         assert name in OPTIONS
         assert rule.how in ("exact", "approximate", "supplied", "impossible")
         assert rule.how == "exact" or rule.note, f"{server} {name}: {rule.how} needs words"
+
+
+SAID = """
+--settings=mysite.settings.base --middleware=a:b --production --allow=debug --validate --warmup=/ --ready-path=/ready
+--chdir=. --python-path=mysite --env=A=b --env-file=.env --bind=:8001 --bind=unix:/run/x.sock
+--protocol=http --protocol=uwsgi --socket-mode=0640 --socket-owner=root --backlog=64 --reuse-port --no-reuse-port
+--workers=1 --workers=auto --threads=3 --max-connections=7 --preload --no-preload --request-timeout=7s
+--request-timeout=off --worker-timeout=7s --worker-timeout=off --graceful-timeout=7s --graceful-timeout=off
+--drain-delay=7s --drain-delay=off --keepalive=7s --keepalive=off --client-timeout=7s --client-timeout=off
+--max-requests=7 --max-requests=0 --max-requests-jitter=7 --max-worker-age=7s --max-worker-age=off
+--max-worker-memory=7MiB --max-worker-memory=off --user=root --group=root --umask=0 --umask=0027 --pid-file=x
+--process-name=x --tls-cert=x --tls-key=x --tls-ca=x --tls-client-cert=optional --reload --watch=x --no-warm-start
+--live --static-files --checks --development-warnings --https --open --trusted-proxies= --trusted-proxies=*
+--url-prefix=/x --max-request-line=8000 --max-request-line=off --max-header-size=8000 --max-header-size=off
+--max-body-size=7 --max-body-size=off --access-log=off --access-log=- --access-log=x --access-log-format=short
+--log-level=debug --log-level=info --log-file=- --log-file=x
+"""
+"""Values that do something and values that do nothing, each of which is said alone."""
+
+NEED = {
+    "--max-requests-jitter=7": ("--max-requests=7",),
+    "--tls-key=x": ("--tls-cert=x",),
+    "--tls-ca=x": ("--tls-cert=x", "--tls-client-cert=optional"),
+    "--tls-client-cert=optional": ("--tls-cert=x", "--tls-ca=x"),
+}
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_has_an_effect_says_by_what(server: str, tmp_path: Path) -> None:
+    root = write_tree(
+        tmp_path, {**DJANGO, ".env": "B=c\n", "profiles/bare.toml": "settings = 'mysite.settings.prod'\n"}
+    )
+
+    def compiled(*flags: str) -> LaunchPlan:
+        return compile_in(root, "--profile", "bare", "--server", server, *flags, on=host(uid=0))
+
+    bare, said = compiled(), {"profile", "server", "app"}
+    for flag in SAID.split():
+        name = flag.partition("=")[0].removeprefix("--").removeprefix("no-").replace("-", "_")
+        said.add(name)
+        try:
+            plan = compiled(flag, *NEED.get(flag, ()))
+        except LaunchError as error:
+            assert error.status == Exit.SERVER, (flag, str(error))
+            continue
+        becomes = explain(plan, "text", [name]).partition("\n  becomes   ")[2].partition("\n")[0]
+        assert becomes, flag
+        assert not becomes.startswith("(nothing") or plan.command == bare.command, (flag, becomes)
+    assert said == OPTIONS.keys()
 
 
 @pytest.mark.parametrize("server", SERVERS)

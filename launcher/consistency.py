@@ -95,7 +95,7 @@ def _accounts(options: Options, settings: Mapping[str, Setting[Any]], host: Host
         if group and group_id(group) is None:
             say(name, f"there is no group '{group}'", "Make it with groupadd, or name another.")
     if options.user and user_id(options.user) is not None and options.group is None:
-        say("user", f"user {options.user} has no account, and so no group", "Set group too.")
+        say("user", f"the user {options.user} has no account, and so no group", "Set group too.")
     if host.uid == 0:
         return found
     others = []

@@ -38,8 +38,12 @@ class Finding(Record):
     severity: str = "error"
 
     def __str__(self) -> str:
-        where = f"{self.origin}: " if self.origin and self.origin.source else ""
-        head = f"{where}{self.message}"
+        where, message = "", self.message
+        if self.origin and self.origin.source:
+            where = f"{self.origin}: "
+            for joint in (" = ", ": ", " "):  # a flag is not to say its name twice
+                message = message.removeprefix(f"{self.origin.option}{joint}")
+        head = f"{where}{message}"
         head += "" if head.endswith(("?", "!", ".")) else "."
         if not self.fix:
             return head

@@ -154,7 +154,7 @@ def from_aliases(environ: Mapping[str, str], binds: Sequence[Address]) -> tuple[
             findings.append(
                 Finding(
                     "bad-value",
-                    f"PORT = {port!r} is no port number",
+                    f"{port!r} is no port number",
                     "Unset it, or give a number.",
                     where,
                     Exit.USAGE,

@@ -41,6 +41,12 @@ class Origin(Record):
         return self.source if self.line is None else f"{self.source}:{self.line}"
 
     @property
+    def option(self) -> str:
+        """The option that the source itself names, being a flag or a variable."""
+        spoken = self.layer in (Layer.ENVIRONMENT, Layer.COMMAND_LINE)
+        return self.key.removeprefix("--").removeprefix("SERVE_").replace("-", "_").lower() if spoken else ""
+
+    @property
     def personal(self) -> bool:
         """Whether somebody asked for the value, rather than a default or a shipped profile."""
         return self.layer not in (Layer.DEFAULT, Layer.SHIPPED)

@@ -85,7 +85,7 @@ def user_cannot_run(plan: LaunchPlan, environ: Mapping[str, str]) -> Finding | N
     reason = against_user(plan.command.environment(environ), user, plan.options.group)
     if not reason:
         return None
-    message = f"user {user} cannot run {sys.executable}: {reason}"
+    message = f"the user {user} cannot run {sys.executable}: {reason}"
     fix = "Install Python and its packages where that user may read them, or name another user."
     return Finding("user-cannot-run", message, fix, plan.settings["user"].origin, Exit.SERVER)
 

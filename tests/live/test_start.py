@@ -74,7 +74,7 @@ APP = {
             ["app:application", "--tls-cert", "app.py"],
             {},
             3,
-            ["--tls-cert: tls_cert: ", "/app.py holds no certificate"],
+            ["--tls-cert: ", "/app.py holds no certificate"],
         ),
         (["app:application", "--bind", "192.0.2.1:8000"], {}, 7, ["No interface of this machine"]),
         (["app:application", "--bind", "fd://77"], {}, 7, ["fd://77"]),
@@ -241,7 +241,7 @@ def test_a_user_who_cannot_run_this_python_is_told_before_the_start(server: str,
     python.symlink_to(sys.executable)
     argv = ("app:application", "--profile", "prod", "--server", server, "--user", "nobody", "--bind", "127.0.0.1:0")
     command, path = (str(python), "-P", "-m", "launcher"), os.pathsep.join(filter(None, sys.path))
-    words = f"--user: user nobody cannot run {python}: Permission denied."
+    words = f"--user: the user nobody cannot run {python}: Permission denied."
     done = serve(tmp_path, *argv, command=command, PYTHONPATH=path)
     assert (done.returncode, done.stdout) == (5, "")
     assert words in done.stderr

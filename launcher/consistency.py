@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+ANYONE = ("*", "0.0.0.0/0", "::/0")
+"""What takes every peer for a trusted proxy."""
+
 
 def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host: Host) -> list[Finding]:
     """Return a finding for every pair of values that contradict each other or have no effect."""
@@ -47,6 +50,11 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
     for double in sorted(doubles):
         if not double.endswith(":0"):
             say("bind", f"{double} is bound twice", "Name it once.", Exit.ADDRESS)
+    anyone = [network for network in options.trusted_proxies or () if network in ANYONE]
+    if options.production and anyone:
+        message = f"trusted_proxies holds {anyone[0]}: X-Forwarded-For and -Proto are believed from clients too"
+        fix = "Name the proxies alone, by address or network, such as 10.0.0.0/8."
+        found.append(Finding("trusts-anyone", message, fix, settings["trusted_proxies"].origin, severity="warning"))
     backlog = options.backlog
     if backlog and host.somaxconn is not None and backlog > host.somaxconn:
         message = f"backlog = {backlog} is more than the kernel holds: net.core.somaxconn is {host.somaxconn}"

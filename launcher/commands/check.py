@@ -21,8 +21,9 @@ Check = Callable[[LaunchPlan, Mapping[str, str], Host, Registry], list[Finding]]
 
 
 def check(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> tuple[Finding, ...]:
-    """Return the findings of every check, errors first."""
+    """Return the findings of every check, errors first, and what a start would warn of."""
     found = [finding for one in CHECKS for finding in one(plan, environ, host, registry)]
+    found += [note for note in plan.notes if note.severity == "warning"]
     return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
 
 

@@ -184,6 +184,7 @@ def tell(error: ApplicationError) -> None:
     """Tell the development loop; without one, write the report to stderr in one piece, for workers' not to mix."""
     from .develop.channel import FAILURE, Channel
     from .develop.standing import be_sure, waits
+    from .supervise.notices import has_the_word
 
     channel = Channel.of(os.environ)
     if channel is not None:
@@ -196,6 +197,8 @@ def tell(error: ApplicationError) -> None:
             pass  # the loop has gone
         else:
             return
+    if not has_the_word():
+        return
     data = error.report().encode("utf-8", "backslashreplace")
     try:
         while data:

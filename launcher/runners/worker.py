@@ -17,7 +17,7 @@ from wsgiref.types import WSGIApplication
 
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
-from ..supervise.notices import Post
+from ..supervise.notices import Post, has_the_word
 from . import before_fork
 from .arguments import Options
 from .duties import Duties
@@ -116,7 +116,8 @@ def _outcome(work: Callable[[], int]) -> tuple[int, int]:
     try:
         return Exit.FINE, work()
     except LaunchError as error:
-        print(f"serve: {error}", file=sys.stderr)
+        if has_the_word():
+            print(f"serve: {error}", file=sys.stderr)
         return error.status, 0
     except SystemExit as stop:
         return _status_of(stop), 0

@@ -4,6 +4,8 @@ Nobody else can reach it, and the kernel says which process has written: a child
 Source: sd_notify(3), unix(7).
 """
 
+import os
+import signal
 import socket
 import struct
 
@@ -15,11 +17,17 @@ CREDENTIALS = struct.Struct("3i")
 REPLACE = "X_REPLACE"
 """Why the worker asks to be replaced; systemd leaves names that begin with X_ to others."""
 
+VOICE = "LAUNCHER_VOICE"
+"""Environment variable that names a pipe with one byte. Of workers that begin together, whoever reads it speaks."""
+
 
 class Notices:
     """Both ends of the socket; whoever forks keeps the one it needs."""
 
     def __init__(self) -> None:
+        self.voice, word = os.pipe()
+        os.write(word, b"1")
+        os.close(word)
         self._reader, self.writer = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._reader.setblocking(False)
         self._reader.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -61,3 +69,13 @@ class Post(Record):
             self.notices.send(line.encode(), socket.MSG_DONTWAIT)
         except OSError:
             pass
+
+
+def has_the_word() -> bool:
+    """Return whether this worker tells why it cannot start: those that began with it would say the same."""
+    voice = os.environ.get(VOICE)
+    if not voice:
+        return True
+    # Their end is a reason to end this one, which has yet to speak.
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    return bool(os.read(int(voice), 1))

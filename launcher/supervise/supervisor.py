@@ -25,7 +25,7 @@ from .actions import Action
 from .children import ended
 from .crew import Crew
 from .ledger import Ledger
-from .notices import REPLACE, Notices, Post
+from .notices import REPLACE, VOICE, Notices, Post
 from .trade import Orders, Trade
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Supervisor(Generic[T]):
         """`what` is served and where, for the log."""
         terms = trade.terms(options)
         self.trade = trade
-        self.crew = Crew(terms, what)
+        self.crew, self._first = Crew(terms, what), terms.workers
         self.orders = {1: Orders(options, _without_ours(os.environ))}
         self.listeners = listeners
         self.notices = Notices()
@@ -230,7 +230,8 @@ class Supervisor(Generic[T]):
                 template = self._templates[generation] = Template(self, post, orders)
             template.ask(number, row)
             return
-        pid = self.fork(lambda: self.trade.live(post, orders.options), orders.environ)
+        together = {VOICE: str(self.notices.voice)} if number <= self._first else {}
+        pid = self.fork(lambda: self.trade.live(post, orders.options), {**orders.environ, **together})
         self._adopt(number, pid)
 
     def _adopt(self, number: int, pid: int) -> None:

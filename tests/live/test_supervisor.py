@@ -1,6 +1,7 @@
 """The supervisor of waitress and wsgiref, with real workers."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -103,6 +104,26 @@ def test_workers_that_die_at_start_end_the_service(server: str) -> None:
     with Runner(server, app="tests.apps.imports:app", environ={"TEST_IMPORT": "killed"}, ready=False) as runner:
         assert runner.wait() == 6
         assert "5 in a row did, and none is left: giving up" in runner.text
+
+
+BROKEN = """
+import os, time
+
+os.open(f"at-{os.getpid()}", os.O_CREAT)
+while sum(name.startswith("at-") for name in os.listdir()) < 3:
+    time.sleep(0.01)
+raise LookupError("broken code")
+"""
+
+
+def test_of_workers_that_fail_together_one_says_why(server: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text(BROKEN)
+    told = json.dumps({"target": "broken:app", "path": [str(tmp_path)]})
+    environ = {"LAUNCHER_APPLICATION": told}
+    flags = ("--workers", "3")
+    with Runner(server, *flags, app="launcher.wsgi:application", environ=environ, ready=False) as runner:
+        assert runner.wait() == 4
+        assert runner.text.count("serve: broken cannot be imported") == 1, runner.text
 
 
 # Stop

@@ -104,6 +104,9 @@ def version_tuple(version: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
+NO_LIMIT = 2**60
+"""Bytes, where a runner of ours is to have no limit."""
+
 RUNNER_RULES: Mapping[str, Rule] = {
     "bind": each("--bind"),
     "protocol": impossible("it speaks HTTP only", harmless=lambda value: value == "http"),

@@ -286,11 +286,13 @@ class Options(Values):
     # Logs
 
     access_log = Option(
-        Path("off", "-"), "One line for each request: `off`, `-` for standard output, or a file.",
+        Path("off", "-"),
+        "One line for each request that the server lets through: `off`, `-` for standard output, or a file.",
         group="logs", supplied=IN_WORKERS,
     )  # fmt: skip
     access_log_format = Option(
-        Choice("combined", "short"), "How a request is logged: as web servers do, or short, for a person to read.",
+        Choice("combined", "short"),
+        "How a request is logged: as web servers do, with the microseconds it took at the end, or short, for a person.",
         group="logs", default="combined", supplied=IN_WORKERS,
     )  # fmt: skip
     log_level = Option(

@@ -1,6 +1,6 @@
 """waitress, run by a runner of ours. Facts: waitress 3.0.2, held by live tests."""
 
-from ..backend import RUNNER_RULES, Backend
+from ..backend import NO_LIMIT, RUNNER_RULES, Backend
 from ..native import Words, flag, impossible
 from ..options import Options
 
@@ -56,7 +56,7 @@ BACKEND = Backend(
         "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value)).but(
             "the whole request head may be four times this"
         ),
-        # Besides the layer in the worker: waitress would first receive the whole body.
-        "max_body_size": flag("--max-body-size"),
+        # Besides the layer in the worker, which refuses: what is too long is not received for it.
+        "max_body_size": flag("--max-body-size", value=lambda value: str(value or NO_LIMIT)),
     },
 )

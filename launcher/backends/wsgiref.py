@@ -1,6 +1,6 @@
 """wsgiref, the standard library's server, made threaded by a runner of ours."""
 
-from ..backend import RUNNER_RULES, Backend
+from ..backend import NO_LIMIT, RUNNER_RULES, Backend
 from ..native import Refusal, Words, flag, impossible
 
 
@@ -28,7 +28,7 @@ BACKEND = Backend(
         "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value)).but(
             "the whole request head may be four times this"
         ),
-        # Besides the layer in the worker: the runner would first receive the whole of a chunked body.
-        "max_body_size": flag("--max-body-size"),
+        # Besides the layer in the worker, which refuses: what is too long is not received for it.
+        "max_body_size": flag("--max-body-size", value=lambda value: str(value or NO_LIMIT)),
     },
 )

@@ -17,7 +17,7 @@ from wsgiref.types import WSGIApplication, WSGIEnvironment
 from wsgiref.util import is_hop_by_hop
 
 from .http_head import Head
-from .http_stream import ClientGone, ClientStalled, ClientStream
+from .http_stream import BodyTooLong, ClientGone, ClientStalled, ClientStream
 
 logger = logging.getLogger("launcher.runner")
 
@@ -68,6 +68,8 @@ class Answer(SimpleHandler):
         except ClientStalled:
             self._may_keep_alive = lambda: False
             self._instead(HTTPStatus.REQUEST_TIMEOUT)
+        except BodyTooLong:
+            self._instead(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         except ClientGone:
             self.keep_alive = False
         except BaseException:

@@ -29,6 +29,10 @@ class ClientStalled(ClientGone):
     """The client does not send what it has begun."""
 
 
+class BodyTooLong(ClientGone):
+    """More comes than may."""
+
+
 class ClientStream:
     """Reads and writes a socket; no wait for the client is longer than `timeout_s`.
 
@@ -141,23 +145,29 @@ def too_large(max_size: int) -> Refusal:
 def open_body(stream: ClientStream, head: Head, max_size: int) -> "tuple[Body, int | None]":
     """Return a request's body, and its length where the head does not tell. Raises Refusal, ClientGone.
 
-    A chunked one is here when this returns: PEP 3333 has no way to say that a length is not known yet.
+    A chunked one is here when this returns: PEP 3333 has no way to say that a length is not known yet. One that is too
+    long cannot be read: the layer in the application sees that by its length. It refuses and logs the request.
     """
     length = body_length(head)
-    if length > max_size:
-        raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {max_size} bytes")
 
     def go_on() -> None:
         if not stream.answering:
             stream.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             stream.flush()
 
+    def refuse() -> None:
+        raise BodyTooLong(f"more than {max_size} bytes")
+
+    if length > max_size:
+        return Body(stream, length, before_reading=refuse), None
     if length != CHUNKED:
         return Body(stream, length, before_reading=go_on if head.expects_continue else None), None
     if head.expects_continue:
         go_on()
     try:
         file = _unchunk(stream, max_size)
+    except BodyTooLong:
+        return Body(stream, max_size + 1, before_reading=refuse), max_size + 1
     except ClientStalled:
         raise Refusal(HTTPStatus.REQUEST_TIMEOUT, "the body did not come in time") from None
     except ValueError:
@@ -179,12 +189,13 @@ def _unchunk(stream: ClientStream, max_size: int) -> IO[bytes]:
 
 
 def unchunked(stream: ClientStream, max_size: int) -> Iterator[bytes]:
-    """Yield the pieces of a chunked body as they come, and read its end. Raises Refusal, ValueError, ClientGone."""
+    """Yield the pieces of a chunked body as they come, and read its end. Raises Refusal, ValueError, ClientGone, and
+    BodyTooLong at more than `max_size`."""
     left = max_size
     while size := chunk_size(_chunk_line(stream)):
         left -= size
         if left < 0:
-            raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"more than {max_size} bytes")
+            raise BodyTooLong(f"more than {max_size} bytes")
         while size:
             if not (data := stream.read(size)):
                 raise ClientGone("closed within the body")

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator
 from wsgiref.types import StartResponse, WSGIEnvironment
 from wsgiref.validate import validator
 
+from launcher.middleware.body_limit import limit_body
+
 TEXT = [("Content-Type", "text/plain")]
 
 
@@ -241,3 +243,4 @@ def on_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
 
 
 validated = validator(app)
+limited = limit_body(app, 1000)

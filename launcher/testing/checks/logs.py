@@ -28,10 +28,13 @@ def requests_are_logged_briefly(kit: Kit) -> None:
 
 def requests_are_logged_to_a_file(kit: Kit) -> None:
     path = kit.public / "access.log"
-    with kit.serve() as serving:
+    with kit.serve({"max_body_size": 1000}) as serving:
         ask_some(serving)
         wait_for_text(path, ASKED, serving)
         assert_one_line_each(path.read_text())
+        serving.request("/refused", method="POST", body=b"x" * 1001)
+        said = wait_for_text(path, ["POST /refused "], serving)
+        assert '"POST /refused HTTP/1.1" 413 ' in said, f"a body that is too long is not logged:\n{said}"
         assert "GET /stream" not in serving.output, "requests are logged elsewhere too"
 
 

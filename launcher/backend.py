@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .lean import TYPE_CHECKING, Record
-from .native import Refusal, Rule, Words, each, flag, impossible, switch
+from .native import Refusal, Rule, Words, each, flag, impossible, some_time, switch
 from .options import OPTIONS, Options
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ RUNNER_RULES: Mapping[str, Rule] = {
     "graceful_timeout": flag("--graceful-timeout"),
     "drain_delay": flag("--drain-delay"),
     "keepalive": flag("--keepalive"),
-    "client_timeout": flag("--client-timeout"),
+    "client_timeout": flag("--client-timeout").only(some_time),
     "max_requests": flag("--max-requests"),
     "max_requests_jitter": flag("--max-requests-jitter"),
     "max_worker_age": flag("--max-worker-age"),

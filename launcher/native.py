@@ -121,6 +121,12 @@ def whole_seconds(value: Any, options: Options) -> None:
         raise Refusal("it counts whole seconds", "Give a whole number of seconds.")
 
 
+def some_time(value: Any, options: Options) -> None:
+    """Refuse `off` where a server cannot wait without an end: 0 is no time at all to it."""
+    if not value:
+        raise Refusal("it cannot wait without an end", 'Give a time, such as "1h".')
+
+
 def _bare(name: str) -> str:
     return name.lstrip("-").replace("-", "_")
 

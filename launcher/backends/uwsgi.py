@@ -7,7 +7,7 @@ import sys
 
 from ..backend import BOUND_TO_THE_PROCESS, Backend
 from ..lean import TYPE_CHECKING
-from ..native import Refusal, Words, compute, flag, hook, impossible, switch, whole_seconds
+from ..native import Refusal, Words, compute, flag, hook, impossible, some_time, switch, whole_seconds
 from ..options import Options
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def _keepalive(value: float, options: Options) -> Words:
 
 
 def _client_timeout(value: float, options: Options) -> Words:
+    some_time(value, options)
     whole_seconds(value, options)
     seconds = str(int(value))
     return ("--socket-timeout", seconds, *(("--http-headers-timeout", seconds) if _routed(options) else ()))
@@ -103,7 +104,7 @@ def _client_timeout(value: float, options: Options) -> Words:
 
 def _one_thread(value: float, options: Options) -> None:
     whole_seconds(value, options)
-    if (options.threads or 1) > 1:
+    if value and (options.threads or 1) > 1:
         reason = "with several threads any answer resets the clock of all"
         raise Refusal(reason, "Say threads = 1, or remove the key.")
 
@@ -116,7 +117,7 @@ def _line(value: int, options: Options) -> None:
 
 
 def _header_size(value: int, options: Options) -> Words:
-    if value > LARGEST_BUFFER:
+    if not 0 < value <= LARGEST_BUFFER:
         raise Refusal(f"its buffer ends at {LARGEST_BUFFER} bytes", f"Give at most {LARGEST_BUFFER}.")
     return _buffer(value, options)
 
@@ -200,7 +201,9 @@ RULES = {
     "max_requests": flag("--max-requests", "-R"),
     "max_requests_jitter": flag("--max-requests-delta").but("a fixed step from worker to worker, not random"),
     "max_worker_age": flag("--max-worker-lifetime").only(whole_seconds),
-    "max_worker_memory": flag("--reload-on-rss", value=_memory).but("counted in whole MiB, after each request"),
+    "max_worker_memory": flag("--reload-on-rss", value=_memory, zero=False).but(
+        "counted in whole MiB, after each request"
+    ),
     "user": flag("--uid")._replace(hook="user"),
     "group": flag("--gid"),
     "pid_file": flag("--pidfile", "--safe-pidfile").but("stays behind where user may not remove it"),

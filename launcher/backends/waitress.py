@@ -52,8 +52,8 @@ BACKEND = Backend(
         "tls_key": impossible(NO_TLS),
         "tls_ca": impossible(NO_TLS),
         "tls_client_cert": impossible(NO_TLS),
-        "max_request_line": impossible("it limits the whole request head only", harmless=lambda value: False),
-        "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value)).but(
+        "max_request_line": impossible("it limits the whole request head only"),
+        "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value or NO_LIMIT)).but(
             "the whole request head may be four times this"
         ),
         # Besides the layer in the worker, which refuses: what is too long is not received for it.

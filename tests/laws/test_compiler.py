@@ -25,6 +25,7 @@ from launcher.options import OPTIONS, Options
 from launcher.plan import LaunchPlan, build
 from launcher.registry import BACKENDS
 from launcher.request import Request
+from launcher.runners import waitress, wsgiref
 from tests.machine import DJANGO, SERVERS, compile_in, host, registry, write_tree
 
 names = st.sampled_from([*OPTIONS, "extends", "native", "workerz", ""])
@@ -208,12 +209,14 @@ NEED = {
     "--tls-ca=x": ("--tls-cert=x", "--tls-client-cert=optional"),
     "--tls-client-cert=optional": ("--tls-cert=x", "--tls-ca=x"),
 }
+READERS = {"waitress": waitress.read, "wsgiref": wsgiref.read}
+"""Of runners that are ours: they end the process at a word that they cannot read."""
 
 
 @pytest.mark.parametrize("server", SERVERS)
 def test_what_has_an_effect_says_by_what(server: str, tmp_path: Path) -> None:
     root = write_tree(
-        tmp_path, {**DJANGO, ".env": "B=c\n", "profiles/bare.toml": "settings = 'mysite.settings.prod'\n"}
+        tmp_path, {**DJANGO, ".env": "B=c\n", "profiles/bare.toml": "settings = 'mysite.settings.prod'\nbind = ':0'\n"}
     )
 
     def compiled(*flags: str) -> LaunchPlan:
@@ -230,6 +233,8 @@ def test_what_has_an_effect_says_by_what(server: str, tmp_path: Path) -> None:
             continue
         becomes = explain(plan, "text", [name]).partition("\n  becomes   ")[2].partition("\n")[0]
         assert becomes, flag
+        if server in READERS:
+            READERS[server](plan.command.argv[4:])
         assert not becomes.startswith("(nothing") or plan.command == bare.command, (flag, becomes)
     assert said == OPTIONS.keys()
 

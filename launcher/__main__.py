@@ -18,15 +18,18 @@ def main(argv: Sequence[str] | None = None, environ: Mapping[str, str] | None = 
     words = list(sys.argv[1:] if argv is None else argv)
     surroundings = dict(os.environ if environ is None else environ)
     said = read_start(words)
-    if said is None:
-        from .cli import main as click_main
+    try:
+        if said is None:
+            from .cli import main as click_main
 
-        return click_main(words, surroundings)
-    # What a start makes goes with exec, or with the process: looking for garbage in it is a twentieth of the way.
-    gc.disable()
-    from .start import start
+            return click_main(words, surroundings)
+        # What a start makes goes with exec, or with the process: looking for garbage in it is a twentieth of the way.
+        gc.disable()
+        from .start import start
 
-    return start(said, surroundings)
+        return start(said, surroundings)
+    except KeyboardInterrupt:
+        return 128 + 2
 
 
 if __name__ == "__main__":

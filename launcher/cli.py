@@ -16,7 +16,10 @@ from .instance import Instance
 from .options import OPTIONS
 from .start import compile_plan, report, request_of, start, working_directory
 
-ELSEWHERE = dict.fromkeys(("--port", "--host", "--address"), "Both go into --bind: serve --bind 127.0.0.1:8001")
+ELSEWHERE = {
+    **dict.fromkeys(("--port", "--host", "--address"), "Both go into --bind: serve --bind 127.0.0.1:8001"),
+    **dict.fromkeys(("--app", "--wsgi"), "It stands by itself: serve mysite.wsgi:application"),
+}
 """What other launchers call it -> what to do here."""
 
 

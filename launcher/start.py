@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .errors import LaunchError
+from .errors import Exit, Finding, LaunchError
 from .host import Host
 from .lean import TYPE_CHECKING
 from .plan import BrokenProject, LaunchPlan, build
@@ -45,8 +45,12 @@ def compile_whatever_loads(request: Request) -> tuple[LaunchPlan, LaunchError | 
 
 
 def working_directory() -> str:
-    """Return where the person stands: as the shell shows it, symbolic links kept."""
-    here = os.getcwd()
+    """Return where the person stands: as the shell shows it, symbolic links kept. Raises LaunchError."""
+    try:
+        here = os.getcwd()
+    except OSError as error:
+        message, fix = "the working directory is there no more", "Change to one that is."
+        raise LaunchError(Finding("no-directory", message, fix, status=Exit.USAGE)) from error
     shown = os.environ.get("PWD", "")
     return shown if os.path.isabs(shown) and os.path.realpath(shown) == here else here
 
@@ -74,8 +78,6 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
         run(plan, request)
     except LaunchError as error:
         return report(error)
-    except KeyboardInterrupt:
-        return 128 + 2
 
 
 def report(error: LaunchError) -> int:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -105,6 +106,8 @@ def main() -> None:
     pid = os.getpid()
     try:
         run(prog="gunicorn")
+    except KeyboardInterrupt:
+        sys.exit(0)  # with preload it loads the application before it listens to signals
     finally:
         directory = os.environ.get(instance.VARIABLE)
         if directory and os.getpid() == pid:  # workers come by here too

@@ -46,6 +46,8 @@ def start() -> WSGIApplication:
     """
     try:
         return load_as_worker()
+    except KeyboardInterrupt:
+        raise SystemExit(0) from None  # with preload uWSGI does not listen to signals yet
     except Exception as error:
         import traceback
 

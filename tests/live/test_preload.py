@@ -1,10 +1,12 @@
-"""`preload`: what an application leaves behind that workers cannot share is told, on every server."""
+"""`preload`, on every server: what workers cannot share is told, and Ctrl-C while the application is loaded."""
 
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
+from launcher.testing.client import DEADLINE_S
 from launcher.testing.serving import Serving, wait_for
 from tests.machine import SERVERS
 
@@ -30,3 +32,22 @@ def test_what_workers_cannot_share_is_told_by_name(server: str, tmp_path: Path) 
                 line = f"preload: {what} was there before the fork, and workers cannot share it"
                 wait_for(lambda line=line: line in serving.output, line)  # type: ignore[misc]
             assert serving.output.count("preload: ") == 2
+
+
+LOADS = """
+import time
+from launcher.testing.application import app
+
+open("loads", "x").close()
+time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_ctrl_c_ends_a_load_without_a_traceback(server: str, tmp_path: Path) -> None:
+    profile = {"server": server, "bind": "127.0.0.1:0", "preload": True, "app": "site_of_tests:app"}
+    with Serving(tmp_path, profile, files={"site_of_tests.py": LOADS}, ready=False) as serving:
+        wait_for((tmp_path / "loads").exists, "the load")
+        serving.process.send_signal(signal.SIGINT)
+        assert serving.process.wait(DEADLINE_S) == 0
+        assert "Traceback" not in serving.output, serving.output

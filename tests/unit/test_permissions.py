@@ -14,6 +14,7 @@ from launcher.application import ApplicationError, load
 from launcher.errors import Exit, LaunchError
 from launcher.profiles import available
 from launcher.project import Project
+from launcher.start import working_directory
 from tests.machine import DJANGO, compile_in, write_tree
 
 
@@ -113,3 +114,10 @@ def test_a_link_to_nothing_is_not_passed_over(tmp_path: Path) -> None:
     (tmp_path / "profiles").mkdir()
     (tmp_path / "profiles/prod.toml").symlink_to("/nonexistent/prod.toml")
     assert "prod.toml: is a link that leads nowhere." in refused(tmp_path)[0]
+
+
+def test_a_working_directory_that_is_gone_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    tmp_path.rmdir()
+    with pytest.raises(LaunchError, match="the working directory is there no more"):
+        working_directory()

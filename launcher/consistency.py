@@ -46,6 +46,8 @@ def inconsistencies(options: Options, settings: Mapping[str, Setting[Any]], host
         if length > UNIX_PATH_LIMIT:
             message = f"the socket path has {length} bytes, and the kernel takes {UNIX_PATH_LIMIT}: {address.path}"
             say("bind", message, "Choose a shorter path, such as one below /run.", Exit.ADDRESS)
+    if options.bind == ():
+        say("bind", "bind names no address", 'Write one, such as bind = ["127.0.0.1:8000"].')
     doubles = {str(address) for address in options.bind or () if (options.bind or ()).count(address) > 1}
     for double in sorted(doubles):
         if not double.endswith(":0"):

@@ -127,6 +127,7 @@ RUNNER_RULES: Mapping[str, Rule] = {
     "max_requests_jitter": flag("--max-requests-jitter"),
     "max_worker_age": flag("--max-worker-age"),
     "max_worker_memory": flag("--max-worker-memory"),
+    "max_request_line": flag("--max-request-line", value=lambda value: str(value or NO_LIMIT)),
     "user": flag("--user"),
     "group": flag("--group"),
     "pid_file": flag("--pid-file"),

@@ -52,7 +52,6 @@ BACKEND = Backend(
         "tls_key": impossible(NO_TLS),
         "tls_ca": impossible(NO_TLS),
         "tls_client_cert": impossible(NO_TLS),
-        "max_request_line": impossible("it limits the whole request head only"),
         "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value or NO_LIMIT)).but(
             "the whole request head may be four times this"
         ),

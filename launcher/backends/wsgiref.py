@@ -24,7 +24,6 @@ BACKEND = Backend(
         "tls_key": flag("--tls-key"),
         "tls_ca": flag("--tls-ca"),
         "tls_client_cert": flag("--tls-client-cert"),
-        "max_request_line": flag("--max-request-line", value=lambda value: str(value or NO_LIMIT)),
         "max_header_size": flag("--max-header-size", value=lambda value: str(4 * value or NO_LIMIT)).but(
             "the whole request head may be four times this"
         ),

@@ -9,6 +9,7 @@ from ..address import Address, parse_address
 from ..sockets import Rights
 from .identity import Identity, identity
 
+MAX_REQUEST_LINE = 8190
 LEVELS = ("debug", "info", "warning", "error", "critical")
 
 
@@ -33,6 +34,7 @@ class Options(argparse.Namespace):
     keepalive: float
     graceful_timeout: float
     drain_delay: float
+    max_request_line: int
     max_header_size: int | None
     max_body_size: int | None
     log_level: str
@@ -52,7 +54,6 @@ class WaitressOptions(Options):
 class WsgirefOptions(Options):
     """What the wsgiref runner was told."""
 
-    max_request_line: int
     tls_cert: str | None
     tls_key: str | None
     tls_ca: str | None
@@ -89,6 +90,7 @@ def parser(server: str, *, threads: int) -> argparse.ArgumentParser:
     add("--keepalive", type=seconds, default=5.0, help="between two requests; 0 closes after each answer")
     add("--graceful-timeout", type=seconds, default=30.0, help="for requests in flight when asked to stop")
     add("--drain-delay", type=seconds, default=0.0, help="before a stop begins, while balancers learn of it")
+    add("--max-request-line", type=count(1), default=MAX_REQUEST_LINE, metavar="BYTES", help="answered 414")
     add("--max-header-size", type=count(1), metavar="BYTES", help="request line and headers; answered 431")
     add("--max-body-size", type=count(0), metavar="BYTES", help="answered 413")
     add("--log-level", type=str.lower, choices=LEVELS, default="info")

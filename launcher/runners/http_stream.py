@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import IO, Any
 
-from .http_head import CHUNKED, Head, Refusal, bad, body_length, chunk_size, parse_head
+from .http_head import CHUNKED, Head, Refusal, bad, body_length, chunk_size, parse_head, too_long
 
 CHUNK_LINE = 4096
 """Longest line between chunks, with its extensions; also of all trailers together."""
@@ -120,7 +120,7 @@ def read_head(stream: ClientStream, max_line: int, max_size: int) -> Head | None
             except ValueError:
                 if lines or left < max_line:
                     raise too_large(max_size) from None
-                raise Refusal(HTTPStatus.REQUEST_URI_TOO_LONG, f"more than {max_line} bytes") from None
+                raise too_long(max_line) from None
             left -= len(line) + 2
             if left < 0:
                 raise too_large(max_size)

@@ -2,16 +2,20 @@
 
 # waitress 3.0.2 ships no types.
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
-from waitress.parser import HTTPRequestParser, ParsingError  # type: ignore[import-untyped]
+from waitress.buffers import OverflowableBuffer  # type: ignore[import-untyped]
+from waitress.parser import HTTPRequestParser  # type: ignore[import-untyped]
+from waitress.receiver import ChunkedReceiver, FixedStreamReceiver  # type: ignore[import-untyped]
 from waitress.task import WSGITask  # type: ignore[import-untyped]
 from waitress.utilities import RequestEntityTooLarge  # type: ignore[import-untyped]
+
+from .http_head import CHUNKED, Refusal, body_length, decoded, header_variables, parse_head, split_target, too_long
 
 NOBODYS_LIMIT = Adjustments.max_request_body_size
 """Of a body, where there is no option, and so no layer."""
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
-    """A request whose end a front server and we cannot see in different places."""
+    """A request, whose head the reader of our runner of wsgiref reads: what is refused there is here too."""
 
     error: object
 
@@ -26,9 +30,46 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         return consumed
 
     def parse_header(self, header_plus: bytes) -> None:
-        super().parse_header(header_plus)
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
-            raise ParsingError("Content-Length beside chunks")
+        try:
+            self._read(header_plus)
+        except Refusal as refusal:
+            self.error, self.version = Refused(refusal), "1.1"
+
+    def _read(self, data: bytes) -> None:
+        lines = [line for line in data.split(b"\r\n") if line]
+        if len(lines[0]) > self.adj.max_request_line:
+            raise too_long(self.adj.max_request_line)
+        head = parse_head(lines)
+        target = split_target(head.method, head.target)
+        headers = {name.removeprefix("HTTP_"): value for name, value in header_variables(head).items()}
+        if target.host:
+            headers["HOST"] = target.host
+        length = body_length(head)
+        self.command, self.request_uri, self.headers = head.method, head.target, headers
+        self.path, self.query = decoded(target.path), target.query
+        self.version = "1.1" if head.version > (1, 0) else "1.0"
+        self.url_scheme = self.adj.url_scheme
+        self.connection_close = not head.keep_alive
+        self.expect_continue = bool(length) and head.expects_continue
+        self.chunked = length == CHUNKED
+        if self.chunked:
+            del headers["TRANSFER_ENCODING"]
+            self.body_rcv = ChunkedReceiver(OverflowableBuffer(self.adj.inbuf_overflow))
+        elif length:
+            self.content_length = length
+            self.body_rcv = FixedStreamReceiver(length, OverflowableBuffer(self.adj.inbuf_overflow))
+
+
+class Refused:
+    """What waitress is to answer instead of the application."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        self._refusal = refusal
+
+    def to_response(self, ident: str) -> tuple[str, list[tuple[str, str]], bytes]:
+        status = self._refusal.status
+        text = f"{status.phrase}: {self._refusal.reason}\n"
+        return f"{status} {status.phrase}", [("Content-Type", "text/plain; charset=utf-8")], text.encode()
 
 
 class Task(WSGITask):  # type: ignore[misc]

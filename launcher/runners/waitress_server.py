@@ -247,6 +247,7 @@ class Loop:
         self.graceful_timeout = options.graceful_timeout
         self.limits = Limits(options.client_timeout, options.keepalive)
         self.adj = Adjustments(**settings(options, len(sockets)))
+        self.adj.max_request_line = options.max_request_line  # for our Parser
         self.dispatcher = ThreadedTaskDispatcher()
         self.dispatcher.set_thread_count(self.adj.threads)
         self.files: Files = {}

@@ -7,14 +7,11 @@ from . import arguments, process
 from .arguments import Options, WsgirefOptions
 from .worker import Serve
 
-MAX_REQUEST_LINE = 8190
-
 
 def read(argv: Sequence[str]) -> WsgirefOptions:
     """Read the flags; ends the process where they make no sense."""
     words = arguments.parser("wsgiref", threads=8)
     add = words.add_argument
-    add("--max-request-line", type=arguments.count(1), default=MAX_REQUEST_LINE, metavar="BYTES", help="answered 414")
     add("--tls-cert", metavar="PATH", help="certificate chain, PEM; HTTPS is spoken then")
     add("--tls-key", metavar="PATH", help="its private key, where it is not in the same file")
     add("--tls-ca", metavar="PATH", help="what clients' certificates are checked against")

@@ -15,7 +15,7 @@ from launcher.runners.http_head import (
 
 
 def head(*lines: str) -> Head:
-    return parse_head([line.encode("latin-1") for line in lines])
+    return parse_head([line.encode("latin-1") for line in (*lines, "Host: a")])
 
 
 def path(target: str, method: str = "GET") -> str:
@@ -48,7 +48,13 @@ def test_star_is_for_options_only() -> None:
         path("*")
 
 
-@pytest.mark.parametrize("target", ["a", "?a", "ftp://host/", "host:80", "#"])
+def test_host_of_a_url_counts() -> None:
+    assert cgi_variables(head("GET http://b:1/ HTTP/1.1"))["HTTP_HOST"] == "b:1"
+
+
+@pytest.mark.parametrize(
+    "target", ["a", "?a", "ftp://host/", "host:80", "#", "http://", "http:///a", "http://me@host/"]
+)
 def test_target_that_is_no_path_is_refused(target: str) -> None:
     with pytest.raises(Refusal):
         path(target)
@@ -106,6 +112,11 @@ VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_char
 def test_header_is_read_as_it_was_meant(name: str, value: str) -> None:
     line = f"{name}: {value} \t".encode("latin-1")
     assert parse_header(line) == (name.lower(), value.strip(" \t"))
+
+
+def test_header_that_comes_again_goes_on() -> None:
+    variables = cgi_variables(head("GET / HTTP/1.1", "Cookie: a=1", "X-A: 1", "cookie: b=2", "X-A: 2"))
+    assert (variables["HTTP_COOKIE"], variables["HTTP_X_A"]) == ("a=1; b=2", "1, 2")
 
 
 @given(st.lists(st.binary(), min_size=1))

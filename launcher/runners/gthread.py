@@ -27,6 +27,7 @@ from ..application import DEVELOP
 from .gunicorn import parameters
 from .gunicorn_client import ClientSocket, Connection, TLSSocket
 from .gunicorn_clients import Clients
+from .gunicorn_head import settle
 from .gunicorn_limit import Limit
 
 if TYPE_CHECKING:
@@ -227,6 +228,8 @@ class Worker(ThreadWorker):
         return bool(super()._keepalive_after(conn, keepalive))  # type: ignore[misc]  # not in the stubs of 26.2
 
     def handle_request(self, req: Request, conn: TConn) -> bool:
+        if isinstance(req, Request):  # rather than one of the uwsgi protocol, which a front server has read
+            settle(req)
         now = time.monotonic()
         if now >= self.shed_at and self.excess() > 1:
             # The client will come back, and to a worker that holds fewer.

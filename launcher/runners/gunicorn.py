@@ -1,4 +1,4 @@
-"""gunicorn's configuration module: `--config python:launcher.runners.gunicorn`. Hooks only; settings are flags."""
+"""gunicorn's configuration module: `--config python:launcher.runners.gunicorn`. Hooks, and two settings."""
 
 import json
 import os
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 VARIABLE = "LAUNCHER_GUNICORN"
 """Environment variable with a JSON object: what gunicorn has no flag for. An absent key leaves it to gunicorn."""
+
+# Whoever comes by a unix socket could say so what path was asked for, and by which scheme (27.0.1).
+forwarder_headers = ""
+secure_scheme_headers: dict[str, str] = {}
 
 _at_exit = ExitStack()
 _context: "SSLContext | None" = None

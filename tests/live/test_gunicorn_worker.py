@@ -324,7 +324,7 @@ def test_slow_clients_do_not_hold_a_thread() -> None:
             "",
             "GET / HT",
             "GET / HTTP/1.1\r\nHost: x\r\n",
-            "POST /read HTTP/1.1\r\nContent-Length: 9\r\n\r\nx",
+            "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
         ]:
             for _ in range(5):
                 stack.enter_context(server.client()).send(sent)
@@ -337,9 +337,9 @@ def test_slow_clients_do_not_hold_a_thread() -> None:
         "",
         "GET / HT",
         "GET / HTTP/1.1\r\nHost: x\r\n",
-        "POST /read HTTP/1.1\r\nContent-Length: 9\r\n\r\nx",
-        "POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nx",
-        f"POST /read HTTP/1.1\r\nContent-Length: 9{HELD_BYTES}\r\n\r\n" + "x" * (HELD_BYTES + 1),
+        "POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nx",
+        "POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nx",
+        f"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9{HELD_BYTES}\r\n\r\n" + "x" * (HELD_BYTES + 1),
     ],
     ids=["nothing", "line", "head", "body", "chunk", "long-body"],
 )
@@ -367,7 +367,7 @@ def test_half_a_request_after_a_whole_one_is_cut_too() -> None:
 
 def test_application_hears_that_the_body_does_not_come() -> None:
     with Gunicorn(threads=1, client_timeout=0.3) as server, server.client() as client:
-        client.send(f"POST /try HTTP/1.1\r\nContent-Length: 9{HELD_BYTES}\r\n\r\n" + "x" * HELD_BYTES)
+        client.send(f"POST /try HTTP/1.1\r\nHost: a\r\nContent-Length: 9{HELD_BYTES}\r\n\r\n" + "x" * HELD_BYTES)
         client.rest()
         server.wait_for_line("read failed: ConnectionResetError")
         assert server.ask().status == 200
@@ -405,7 +405,7 @@ def test_answer_may_take_longer_than_the_timeout_while_it_moves() -> None:
 
 def test_body_may_take_longer_than_the_timeout_while_it_moves() -> None:
     with Gunicorn(threads=1, client_timeout=2) as server, server.client() as client:
-        client.send("POST /read HTTP/1.1\r\nContent-Length: 20\r\n\r\n")
+        client.send("POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n")
         for _ in range(20):
             time.sleep(0.2)
             client.send("x")
@@ -421,7 +421,7 @@ def test_clients_that_never_close_do_not_hold_up_others() -> None:
 
 def test_answer_arrives_though_the_body_was_not_read() -> None:
     with Gunicorn(threads=1) as server, server.client() as client:
-        client.send(b"POST / HTTP/1.1\r\nConnection: close\r\nContent-Length: 2000000\r\n\r\n")
+        client.send(b"POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2000000\r\n\r\n")
         client.send(b"x" * 2_000_000)
         assert client.answer().status == 200
 
@@ -439,21 +439,21 @@ def test_requests_sent_at_once_are_answered_in_turn() -> None:
 def test_body_arrives_whole_and_the_connection_lives_on(size: int) -> None:
     with Gunicorn() as server, server.client() as client:
         for _ in range(2):
-            client.send(f"POST /read HTTP/1.1\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * size)
+            client.send(f"POST /read HTTP/1.1\r\nHost: a\r\nContent-Length: {size}\r\n\r\n".encode() + b"x" * size)
             assert client.answer().body == str(size).encode()
 
 
 def test_chunked_body_is_read() -> None:
     with Gunicorn() as server, server.client() as client:
         for _ in range(2):
-            client.send("POST /read HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
+            client.send("POST /read HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n")
             client.send("4\r\nabcd\r\n0\r\n\r\n")
             assert client.answer().body == b"7"
 
 
 def test_client_that_waits_for_100_continue_gets_it() -> None:
     with Gunicorn() as server, server.client() as client:
-        client.send("POST /read HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
+        client.send("POST /read HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n")
         assert client.answer().status == 100
         client.send("abc")
         assert client.answer().body == b"3"
@@ -464,10 +464,10 @@ def test_client_that_waits_for_100_continue_gets_it() -> None:
     [
         ("GET / HTTP/1.1\nHost: x\n", 400),
         ("nonsense\r\n\r\n", 400),
-        (f"GET /{'x' * 5000} HTTP/1.1\r\n\r\n", 414),
+        (f"GET /{'x' * 5000} HTTP/1.1\r\nHost: a\r\n\r\n", 414),
         (f"GET / HTTP/1.1\r\nX: {'x' * 9000}\r\n\r\n", 431),
-        ("POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n", 400),
-        ("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n", 400),
+        ("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n12", 400),
     ],
     ids=["bare-lf", "nonsense", "long-line", "long-header", "length", "two-lengths"],
 )

@@ -23,17 +23,17 @@ def read_whole_body(app: WSGIApplication) -> WSGIApplication:
 
     PEP 3333 has no way to say that a length is not known yet: Django 5.2 takes such a request for one without a body,
     and loses an upload with 200. waitress and our runner of wsgiref read it first by themselves.
-    What a front server and this one could see different ends of is refused: a length beside chunks, which uWSGI 2.0.30
-    lets through, and other codings, which gunicorn 27.0.1 does too.
+    What a front server and this one could see different ends of is refused: a length beside chunks and chunks in
+    HTTP/1.0, which uWSGI 2.0.30 lets through, and other codings, which gunicorn 27.0.1 does too.
     """
 
     def whole(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         coding = environ.get("HTTP_TRANSFER_ENCODING")
         if coding is None:
             return app(environ, start_response)
-        if coding.strip().lower() != "chunked":
+        if coding.strip(" \t").lower() != "chunked":
             return answer(environ, start_response, NOT_IMPLEMENTED)
-        if environ.get("CONTENT_LENGTH"):
+        if environ.get("CONTENT_LENGTH") or environ.get("SERVER_PROTOCOL") == "HTTP/1.0":
             return answer(environ, start_response, BAD_REQUEST)
         stream = environ["wsgi.input"]
         body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it lasts as long as the request

@@ -10,8 +10,9 @@ from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from ..middleware.answer import answer as short_answer
-from ..middleware.body_limit import BAD_REQUEST, CountedInput
+from ..middleware.body_limit import CountedInput
 from ..middleware.head import without_body_to_head
+from .uwsgi_head import settle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -19,13 +20,8 @@ if TYPE_CHECKING:
     from wsgiref.types import InputStream, StartResponse, WSGIApplication, WSGIEnvironment
 
 NOBODY = "0.0.0.0"  # of a client by a unix socket
-TOO_LONG = "414 URI Too Long"
-TOO_MANY = "431 Request Header Fields Too Large"
-HEADERS = ("HTTP_", "CONTENT_")
-FEW = 100
-"""Variables, the server's own among them, that cannot be too many headers."""
-LONGEST_LENGTH = 18
-"""Digits of a Content-Length that anybody could mean; Python reads no more than 4300."""
+UNEXPECTED = "417 Expectation Failed"
+PROTOCOLS = ("HTTP/1.1", "HTTP/1.0")
 WITHOUT_BODY = ("1", "204", "304")
 FRAMING = {"content-length", "transfer-encoding"}
 
@@ -35,7 +31,13 @@ PIECE = 65536
 
 
 def for_uwsgi(
-    application: WSGIApplication, closes: Callable[[], bool], *, routed: bool, http: bool, max_line: int | None = None
+    application: WSGIApplication,
+    closes: Callable[[], bool],
+    *,
+    routed: bool,
+    http: bool,
+    routes: bool = False,
+    max_line: int | None = None,
 ) -> WSGIApplication:
     """Answer 500 where the application raises, say how long an answer in one piece is, and when it was made.
 
@@ -44,7 +46,7 @@ def for_uwsgi(
     Behind the router each answer says that the connection closes where `closes` returns so, which makes the router do
     it, and where the client asked for that or has not been read to the end: the router does it too, and would not say
     it. `http` says that uWSGI itself has read the request, rather than a front server; its first line may have
-    `max_line` bytes.
+    `max_line` bytes. `routes` says that there are some of uWSGI's own, which may have made the path another.
     """
 
     inner = without_body_to_head(application)
@@ -53,9 +55,14 @@ def for_uwsgi(
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("REMOTE_ADDR") == NOBODY:
             environ |= {"REMOTE_ADDR": "", "REMOTE_PORT": "", "SERVER_PORT": "80"}
-        length = environ.get("CONTENT_LENGTH") or "0"
+        length = environ.get("CONTENT_LENGTH", "0") or ("" if http else "0")
         sent = environ["wsgi.input"] if length != "0" else None
-        refusal = _refusal(environ, length, limit) if http else ""
+        refusal = settle(environ, length, limit, path=not routes) if http else ""
+        if "HTTP_EXPECT" in environ and http and not refusal:
+            if environ["HTTP_EXPECT"].lower() != "100-continue":
+                refusal = UNEXPECTED
+            elif not routed:  # the router does it by itself
+                _say("HTTP/1.1 100 Continue\r\n\r\n")
         chunked = http and "HTTP_TRANSFER_ENCODING" in environ
         closing = closes
         if routed and (refusal or chunked or environ.get("HTTP_CONNECTION", "").lower() == "close"):
@@ -67,12 +74,10 @@ def for_uwsgi(
             from .uwsgi_chunks import Chunks  # there is no uwsgi but in its workers
 
             environ["wsgi.input"] = Chunks(environ["wsgi.multithread"])
-        if environ.get("HTTP_EXPECT", "").lower() == "100-continue" and http and not (routed or refusal):
-            _tell_to_go_on()  # the router does it by itself
         head = _Head(start_response, closing, dated=http)
         body: Iterable[bytes]
         try:
-            body = short_answer(environ, head.start, refusal) if refusal else inner(environ, head.start)
+            body = _refuse(environ, head.start, refusal) if refusal else inner(environ, head.start)
         except (Exception, SystemExit) as error:
             if not head.held:
                 raise
@@ -93,35 +98,20 @@ def _unread(body: CountedInput, closes: Callable[[], bool]) -> bool:
     return bool(body.left) or closes()
 
 
-def _refusal(environ: WSGIEnvironment, length: str, max_line: int) -> str:
-    """Return the status for a request that uWSGI 2.0.30 lets through and others refuse; empty for any other.
-
-    Where it has no room for the query string it goes on without, and says so in its log. What is no HTTP at all has no
-    method.
-    """
-    method = environ.get("REQUEST_METHOD")
-    if not length.isdecimal() or len(length) > LONGEST_LENGTH or method is None:
-        return BAD_REQUEST
-    uri = environ.get("REQUEST_URI", "")
-    if len(method) + len(uri) + len(environ.get("SERVER_PROTOCOL", "")) + 2 > max_line:
-        return TOO_LONG
-    if "?" in uri and not environ.get("QUERY_STRING") and uri[-1] != "?":
-        return TOO_LONG
-    return TOO_MANY if len(environ) > FEW and _has_too_many_headers(environ) else ""
+def _refuse(environ: WSGIEnvironment, start_response: StartResponse, status: str) -> Iterable[bytes]:
+    """Answer with a status, in the protocol that uWSGI speaks: it would name whatever the request did."""
+    if environ.get("SERVER_PROTOCOL") in PROTOCOLS:
+        return short_answer(environ, start_response, status)
+    _say(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\nDate: {_date(int(time.time()))}\r\n\r\n")
+    return ()
 
 
-def _has_too_many_headers(environ: WSGIEnvironment) -> bool:
-    from .http_head import MAX_HEADERS  # dear to import, and rarely of use
-
-    return sum(name.startswith(HEADERS) for name in environ) > MAX_HEADERS
-
-
-def _tell_to_go_on() -> None:
-    """Tell a client that waits for it to send its body; one that has gone is noticed later."""
+def _say(text: str) -> None:
+    """Send something past uWSGI; a client that has gone is noticed later."""
     import uwsgi  # there is none but in its workers
 
     with contextlib.suppress(OSError):
-        os.write(uwsgi.connection_fd(), b"HTTP/1.1 100 Continue\r\n\r\n")
+        os.write(uwsgi.connection_fd(), text.encode())
 
 
 class _Thorough:

@@ -95,7 +95,8 @@ def load_as_worker() -> WSGIApplication:
 def _answering(application: WSGIApplication) -> WSGIApplication:
     routed, max_line = table().routed, table().max_line
     http = routed or "http-socket" in uwsgi.opt
-    return for_uwsgi(application, lambda: table().draining, routed=routed, http=http, max_line=max_line)
+    routes = any(name.startswith(("route", "error-route", "final-route")) for name in uwsgi.opt)
+    return for_uwsgi(application, lambda: table().draining, routed=routed, http=http, routes=routes, max_line=max_line)
 
 
 def _sudden_end() -> ApplicationError:

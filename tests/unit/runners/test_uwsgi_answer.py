@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from launcher.runners.uwsgi_answer import for_uwsgi
+from launcher.runners.uwsgi_head import settle
 
 
 class Server:
@@ -21,7 +22,8 @@ class Server:
     ) -> None:
         self.heads: list[tuple[str, dict[str, str]]] = []
         self.sent = b""
-        self.environ = {"REQUEST_METHOD": "GET", "wsgi.input": io.BytesIO(), **(environ or {})}
+        line = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/", "SERVER_PROTOCOL": "HTTP/1.0"}
+        self.environ = {**line, "wsgi.input": io.BytesIO(), **(environ or {})}
         result = for_uwsgi(application, lambda: draining, routed=True, http=True)(self.environ, self._start)
         for piece in result:
             assert self.heads
@@ -145,3 +147,11 @@ def test_what_nobody_read_of_a_body_is_read_after_the_answer() -> None:
 
     server = Server(application, {"CONTENT_LENGTH": "200000", "wsgi.input": body})
     assert (server.sent, closed) == (b"no", [200_000])
+
+
+def test_a_path_that_routes_of_uwsgi_rewrote_stays() -> None:
+    asked = {"REQUEST_METHOD": "GET", "REQUEST_URI": "/a/../b", "SERVER_PROTOCOL": "HTTP/1.0", "PATH_INFO": "/else"}
+    for path, expected in ((True, "/a/../b"), (False, "/else")):
+        environ: dict[str, Any] = dict(asked)
+        assert settle(environ, "0", 100, path=path) == ""
+        assert environ["PATH_INFO"] == expected

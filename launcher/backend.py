@@ -64,6 +64,8 @@ class Backend(Record):
     """Words for one key of `[native.NAME]`. Raises Refusal."""
     reserved: Mapping[str, str] = {}
     """Native names that a person may not use though no option repeats them -> what to use instead."""
+    unfit: Mapping[str, Callable[[Options], Refusal | None]] = {}
+    """Native names that do not go with all options -> what is against them."""
     believes_anyone: bool = False
     """Whether it takes the scheme from headers that anyone can send: then we always set it right."""
     gives_lengths: bool = True

@@ -53,7 +53,7 @@ def translate(
             parts.append((name, words))
         if rule.hook:
             hooks[rule.hook] = value
-    more, complaints = _native_parts(backend, native.get(backend.name, {}))
+    more, complaints = _native_parts(backend, native.get(backend.name, {}), options)
     return Translated((*parts, *more), hooks, tuple(left_out), (*findings, *complaints))
 
 
@@ -67,7 +67,7 @@ def _refused(backend: Backend, name: str, shown: Any, refusal: Refusal, setting:
 
 
 def _native_parts(
-    backend: Backend, entries: Mapping[str, Setting[Any]]
+    backend: Backend, entries: Mapping[str, Setting[Any]], options: Options
 ) -> tuple[list[tuple[str, Words]], list[Finding]]:
     owners = {native: name for name, rule in backend.rules.items() for native in rule.natives}
     parts: list[tuple[str, Words]] = []
@@ -80,6 +80,8 @@ def _native_parts(
             fix = backend.reserved[bare]
         else:
             try:
+                if bare in backend.unfit and (reason := backend.unfit[bare](options)):
+                    raise reason
                 parts.append((f"native.{backend.name}.{key}", backend.native(key, setting.value)))
             except Refusal as refusal:
                 message = f"native.{backend.name}.{key} cannot be passed on: {refusal.reason}"

@@ -109,6 +109,13 @@ def _one_thread(value: float, options: Options) -> None:
         raise Refusal(reason, "Say threads = 1, or remove the key.")
 
 
+def _against_gevent(options: Options) -> Refusal | None:
+    if (options.threads or 1) > 1:
+        # Two requests at a time share their variables, and the worker dies of it (uWSGI 2.0.30).
+        return Refusal("its loop takes requests for one another where there are several threads", "Say threads = 1.")
+    return None
+
+
 def _line(value: int, options: Options) -> None:
     if options.protocol == "uwsgi":
         raise Refusal("the front server reads the line", "Remove the key, and set that server's own limit.")
@@ -243,6 +250,7 @@ BACKEND = Backend(
     # the stop needs descriptors that may be taken then.
     stands_by=lambda options: not (_routed(options) or options.drain_delay or options.max_worker_age),
     descriptor=_descriptor,
+    unfit={"gevent": _against_gevent},
     believes_anyone=True,
     gives_lengths=False,
     # Its master runs no Python: workers speak for it.

@@ -38,7 +38,7 @@ class Chunks:
 
 
 def _pieces(threaded: bool) -> Iterator[bytes]:
-    sock = socket.socket(fileno=uwsgi.connection_fd())
+    sock = _connection()
     try:
         stream = ClientStream(sock, int(uwsgi.opt.get("socket-timeout", 4)))
         stream.unread += _taken(threaded)
@@ -47,15 +47,37 @@ def _pieces(threaded: bool) -> Iterator[bytes]:
         sock.detach()  # uWSGI closes it
 
 
+def _connection() -> socket.socket:
+    """Return the client's connection, to wait for without keeping others waiting."""
+    fd = uwsgi.connection_fd()
+    if uwsgi.loop == b"gevent":
+        from gevent.socket import socket as cooperative
+
+        waiting: socket.socket = cooperative(fileno=fd)
+        return waiting
+    return socket.socket(fileno=fd)
+
+
+def _request(library: ctypes.CDLL, threaded: bool) -> int | None:
+    """Return where uWSGI 2.0.30 keeps the request that is being answered here."""
+    if uwsgi.loop == b"gevent":
+        from gevent import getcurrent
+
+        address: int = getcurrent().uwsgi_wsgi_req
+        return address
+    current = library.threaded_current_wsgi_req if threaded else library.simple_current_wsgi_req
+    current.restype = ctypes.c_void_p
+    found: int | None = current()
+    return found
+
+
 def _taken(threaded: bool) -> bytes:
     """Return what uWSGI has read beyond the head; where that is nothing, what is there to read."""
     library = ctypes.CDLL(pyuwsgi.__file__)
-    current = library.threaded_current_wsgi_req if threaded else library.simple_current_wsgi_req
-    current.restype = ctypes.c_void_p
-    request: int = current()
-    # The first member of a request is its descriptor; in a loop other than uWSGI's own, the request may be another one.
-    if ctypes.c_int.from_address(request).value != uwsgi.connection_fd():
-        raise OSError("bodies in chunks can only be read in uWSGI's own loop")
+    request = _request(library, threaded)
+    # The first member of a request is its descriptor; in other loops the request may be another one.
+    if request is None or ctypes.c_int.from_address(request).value != uwsgi.connection_fd():
+        raise RuntimeError("bodies in chunks can only be read in uWSGI's own loop, and in gevent's")
     data = ctypes.create_string_buffer(LARGEST_BUFFER)
     count: int = library.uwsgi_proto_base_read_body(ctypes.c_void_p(request), data, ctypes.c_size_t(LARGEST_BUFFER))
     return data.raw[: max(0, count)]

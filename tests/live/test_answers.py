@@ -1,6 +1,7 @@
 """What a client gets, the same on every server, where servers would differ."""
 
 import time
+from contextlib import ExitStack
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 
@@ -78,6 +79,19 @@ def test_a_chunked_body_has_a_length(profile: dict[str, object], limit: int | No
             seen = client.answer("POST").json()
             assert seen["CONTENT_LENGTH"] == "5"
             assert "HTTP_TRANSFER_ENCODING" not in seen
+
+
+def test_uwsgi_with_gevent_waits_for_the_chunks_of_several_at_once(tmp_path: Path) -> None:
+    pytest.importorskip("gevent")
+    profile = {"server": "uwsgi", "bind": "127.0.0.1:0", "native": {"uwsgi": {"gevent": 10}}}
+    with Serving(tmp_path, profile) as serving, ExitStack() as stack:
+        clients = [stack.enter_context(serving.client()) for _ in range(4)]
+        for client in clients:
+            client.get("/echo", CHUNKED, method="POST")
+            client.send("5\r\n12")
+        for client in reversed(clients):
+            client.send("345\r\n0\r\n\r\n")
+            assert client.answer("POST").body == b"12345"
 
 
 @pytest.mark.parametrize(

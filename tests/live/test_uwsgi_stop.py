@@ -88,7 +88,13 @@ def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_tha
         assert serving.wait() == 0
 
 
-def test_serve_stop_is_heard_while_uwsgi_ignores_the_signal(tmp_path: Path) -> None:
+AS_SYSTEMD_DOES = (
+    "import os, sys; os.environ['SYSTEMD_EXEC_PID'] = str(os.getpid()); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
+
+@pytest.mark.parametrize("teller", ["serve stop", "systemd"])
+def test_a_stop_is_heard_while_uwsgi_ignores_the_signal(teller: str, tmp_path: Path) -> None:
     """uWSGI 2.0.30 ignores SIGTERM while it reads its words: here one of them is in a pipe that nobody has written."""
     pipe = tmp_path / "word"
     os.mkfifo(pipe)
@@ -96,15 +102,20 @@ def test_serve_stop_is_heard_while_uwsgi_ignores_the_signal(tmp_path: Path) -> N
     native = {"uwsgi": {"procname-prefix": f"@({pipe})"}}
     profile = {"app": "site_of_tests:app", "server": "uwsgi", "bind": "127.0.0.1:0", "native": native}
     write_project(tmp_path, profile, name="kit", files={})
-    serve = (sys.executable, "-P", "-m", "launcher", "--profile", "kit")
+    before = (sys.executable, "-c", AS_SYSTEMD_DOES) if teller == "systemd" else ()
+    serve = (*before, sys.executable, "-P", "-m", "launcher", "--profile", "kit")
     environ = {**clean_environment(), "XDG_RUNTIME_DIR": str(tmp_path)}
     command = Typed(serve, environ, ())
-    with Serving(tmp_path, {}, command=command, ready=False) as serving:
+    with Serving(tmp_path, {}, command=command, ready=False) as serving, ThreadPoolExecutor() as beside:
         wait_for(lambda: ignored(serving.pid, signal.SIGTERM), "uWSGI to ignore it")
-        with ThreadPoolExecutor() as beside:
+        if teller == "systemd":
+            serving.signal(signal.SIGTERM)
+            serving.signal(signal.SIGCONT)
+        else:
             told = beside.submit(serving.command, "stop")
             wait_for(lambda: list(tmp_path.glob("serve/*/draining")), "the word of it")
-            pipe.write_text("serve ")
+        pipe.write_text("serve ")
+        if teller == "serve stop":
             assert told.result().returncode == 0
         assert serving.wait() == 0
 

@@ -35,21 +35,24 @@ UNACKED = 24
 tcp_get_info in Linux's tcp.c."""
 POLL_S = 0.01
 UNSEEN_S = 0.05
-"""What is given to those who are about to come in; at a unix socket to all, since nothing tells how many wait."""
+"""What is given to those who are about to come in."""
+CONNECTING = b"02"
+"""In /proc/net/unix, of a connection that waits to be accepted: it has the path of the socket that listens. Source:
+unix_seq_show in Linux's af_unix.c."""
 
 
 def close(descriptors: Iterable[int], limit_s: float) -> None:
     """Let nobody in any more, and wait until workers have accepted all who were there, but no longer than this.
 
     Whoever knocks at a TCP socket is not heard, knocks again a second later, and is refused once the server has ended.
-    A unix socket still takes one.
+    A unix socket refuses at once, and still gives workers who is inside (unix_accept in Linux's af_unix.c).
     """
     end = time.monotonic() + limit_s
     with ExitStack() as held:
         listeners = [held.enter_context(socket.socket(fileno=os.dup(descriptor))) for descriptor in descriptors]
         for listener in listeners:
             if listener.family == socket.AF_UNIX:
-                listener.listen(0)
+                listener.shutdown(socket.SHUT_RD)
             else:
                 program = ctypes.create_string_buffer(WITHOUT_SYN)
                 told = struct.pack("HP", STEPS, ctypes.addressof(program))
@@ -61,6 +64,12 @@ def close(descriptors: Iterable[int], limit_s: float) -> None:
 
 def _waiting(listener: socket.socket) -> int:
     if listener.family == socket.AF_UNIX:
-        return 0
+        return _waiting_at(os.fsencode(listener.getsockname()).replace(b"\0", b"@"))
     count: int = struct.unpack_from("I", listener.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), UNACKED)[0]
     return count
+
+
+def _waiting_at(path: bytes) -> int:
+    with open("/proc/net/unix", "rb") as file:
+        lines = [line.rstrip(b"\n").split(None, 7) for line in file]
+    return sum(words[5::2] == [CONNECTING, path] for words in lines)

@@ -216,12 +216,12 @@ class Attendant:
         """Do what comes before workers are told; return whether they may finish what they have."""
         rows = table()
         rows.begin_stop()
-        if rows.routed:
-            return uwsgi_router.end()
         if SOCKETS_OURS in os.environ:
             uwsgi_door.close(uwsgi_succession.listeners(), rows.grace_s / 2)
-        else:
+        elif not rows.routed:
             _dismiss_workers()
+        if rows.routed:
+            return uwsgi_router.end()
         return self._elders is None or self._elders.finish(rows.grace_s)
 
     def _have_driven(self) -> None:

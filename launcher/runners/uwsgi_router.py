@@ -3,8 +3,8 @@
 uWSGI 2.0.30 kills its router before its workers have answered, and nothing in it makes the router stop accepting. So a
 thread of ours in the router goes before, when that of the master rings (launcher.runners.uwsgi_master):
 
-1. it takes the listening sockets out of the router's epoll: who connects now waits for the next instance, or is refused
-   once the last one who holds the socket is gone;
+1. it takes the listening sockets out of the router's epoll: who connects now waits for the next instance. Where there
+   will be none, the door has been closed before (launcher.runners.uwsgi_door);
 2. workers say `Connection: close` with each answer, and the router closes that connection behind it;
 3. when nothing is in flight, and idle clients have had time to ask once more, it tells the master to stop.
 """

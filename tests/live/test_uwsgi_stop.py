@@ -63,8 +63,9 @@ def test_a_worker_that_is_about_to_be_replaced_does_not_hold_up_the_stop(tmp_pat
         assert time.monotonic() - began < 10  # graceful_timeout is 30 s
 
 
-def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_that(tmp_path: Path) -> None:
-    with Site(tmp_path).serving(workers=1, threads=1) as serving:
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:DIR/s.sock"])
+def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_that(bind: str, tmp_path: Path) -> None:
+    with Site(tmp_path).serving(workers=1, threads=1, bind=bind.replace("DIR", str(tmp_path))) as serving:
         first, hold = held(serving, tmp_path)
         waiting = [serving.client() for _ in range(5)]
         for client in waiting:
@@ -73,10 +74,10 @@ def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_tha
         host, _, port = serving.address.rpartition(":")
 
         def closed() -> bool:
-            with socket.socket() as late:
+            with socket.socket(socket.AF_UNIX if host == "unix" else socket.AF_INET) as late:
                 late.settimeout(0.2)
                 try:
-                    return late.connect_ex((host, int(port))) != 0
+                    return late.connect_ex(port if host == "unix" else (host, int(port))) != 0
                 except TimeoutError:
                     return True
 
@@ -157,10 +158,13 @@ def test_a_socket_that_was_passed_in_keeps_its_door_open(script: str, tmp_path: 
             late.close()
 
 
-def test_a_stop_under_load_resets_nobody(tmp_path: Path) -> None:
-    with Site(tmp_path).serving(workers=2, threads=2) as serving:
+@pytest.mark.parametrize("keepalive", ["off", "5s"])
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:DIR/s.sock"])
+def test_a_stop_under_load_resets_nobody(bind: str, keepalive: str, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"bind": bind.replace("DIR", str(tmp_path)), "keepalive": keepalive}
+    with Site(tmp_path).serving(workers=2, threads=2, **options) as serving:
         with Load(serving.address, 8, "/sleep?s=0.01", keep=False, pause_s=0.001) as load:
             load.wait_for_more()
             serving.signal(signal.SIGTERM)
             assert serving.wait() == 0
-        assert [failure for failure in load.failures if "ConnectionRefusedError" not in failure] == []
+        assert [each for each in load.failures if not re.search("ConnectionRefused|FileNotFound", each)] == []

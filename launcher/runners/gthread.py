@@ -29,6 +29,7 @@ from .gunicorn_client import ClientSocket, Connection, TLSSocket
 from .gunicorn_clients import Clients
 from .gunicorn_head import settle
 from .gunicorn_limit import Limit
+from .loading import in_time
 
 if TYPE_CHECKING:
     from .gunicorn_place import Place
@@ -74,7 +75,8 @@ class Worker(ThreadWorker):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP)
         try:
-            super().load_wsgi()
+            with in_time():
+                super().load_wsgi()
             if self.cfg.is_ssl:
                 sock.ssl_context(self.cfg)  # made before anybody comes
         except BaseException as error:

@@ -9,7 +9,7 @@ from ..board import READY, STARTING, Board
 
 EXTEND_EVERY_S = 5.0
 EXTENSION_S = 10
-LOADING_S = 600.0
+LOADING_S = 300.0
 """How long workers may load while systemd is asked to wait; then its own timeout counts again."""
 SIGNS_EVERY_S = 1.0
 

@@ -16,6 +16,7 @@ import uwsgi
 
 from ..application import ApplicationError, load
 from . import uwsgi_reload, uwsgi_streams, uwsgi_succession
+from .loading import in_time
 from .uwsgi_answer import for_uwsgi
 from .uwsgi_succession import FAILED
 from .uwsgi_table import LOADING_S, table
@@ -78,7 +79,8 @@ def load_as_worker() -> WSGIApplication:
     if failed:
         time.sleep(min(FIRST_PAUSE_S * 2 ** (failed - 1), LONGEST_PAUSE_S))
     try:
-        application = load(os.environ)
+        with in_time():
+            application = load(os.environ)
     except ApplicationError as error:
         if not table().served:
             give_up(error)

@@ -21,6 +21,7 @@ from ..supervise.notices import Post, has_the_word
 from . import before_fork
 from .arguments import Options
 from .duties import Duties
+from .loading import in_time
 from .signals import QUICK, Signals
 
 LOGGERS = ("launcher", "waitress")
@@ -91,7 +92,8 @@ def _begin(post: Post, options: Options, signals: Signals) -> None:
 
 def _load(options: Options, signals: Signals, prepare: Prepare) -> tuple[WSGIApplication, Serve]:
     serve = prepare(options)
-    return import_application(options.application, signals), serve
+    with in_time():
+        return import_application(options.application, signals), serve
 
 
 def _serve(

@@ -1,0 +1,41 @@
+"""An application that hangs while a worker loads it, though others serve."""
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from launcher.testing.serving import Serving, wait_for
+from tests.machine import SERVERS
+
+pytestmark = pytest.mark.live
+
+SOON = """
+import launcher.runners.loading
+launcher.runners.loading.LOADING_S = 1.0
+"""
+SITE = """
+import os, time
+from pathlib import Path
+if Path(__file__).with_name("hangs").exists():
+    time.sleep(600)
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"%d" % os.getpid()]
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_worker_that_hangs_says_where_and_is_replaced(server: str, tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(SOON)
+    options: dict[str, Any] = {"app": "hanging_site:app", "server": server, "bind": "127.0.0.1:0", "preload": False}
+    files, environ = {"hanging_site.py": SITE}, {"PYTHONPATH": str(tmp_path)}
+    with Serving(tmp_path, options, files=files, environ=environ) as serving:
+        (tmp_path / "hangs").touch()
+        os.kill(int(serving.request("/").body), signal.SIGKILL)
+        wait_for(lambda: "Timeout (0:00:01)!" in serving.output, "the end of one that hangs")
+        (tmp_path / "hangs").unlink()
+        assert serving.request("/").status == 200
+        assert 'hanging_site.py", line 5 in <module>' in serving.output

@@ -45,7 +45,8 @@ class Board:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o660)
             try:
                 if os.fstat(descriptor).st_size != size:
-                    os.ftruncate(descriptor, size)
+                    # Of a file with holes, whoever writes to it is ended by SIGBUS where the disk is full.
+                    os.posix_fallocate(descriptor, 0, size)
                 memory = mmap.mmap(descriptor, size)
             finally:
                 os.close(descriptor)

@@ -60,6 +60,15 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
     directory = os.path.join(base, f"{_stem(facts)}-{os.getpid()}")
     remove(directory)
     os.mkdir(directory, 0o700)
+    try:
+        _fill(directory, facts, group)
+    except OSError:
+        remove(directory)
+        raise
+    return directory
+
+
+def _fill(directory: str, facts: Mapping[str, Any], group: int | None) -> None:
     if group is not None:
         os.chown(directory, -1, group)
         os.chmod(directory, 0o770)
@@ -74,7 +83,6 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
         os.close(os.open(board, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         os.chown(board, -1, group)
         os.chmod(board, 0o660)
-    return directory
 
 
 def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instance]:
@@ -161,12 +169,17 @@ def load(path: str) -> Mapping[str, Any]:
 def write(path: str, values: Mapping[str, Any]) -> None:
     """Put a file of the record into its place all at once. Raises OSError."""
     temporary = f"{path}.{os.getpid()}"
+    data = to_json(dict(values)).encode("utf-8", "surrogateescape")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        os.write(descriptor, to_json(dict(values)).encode("utf-8", "surrogateescape"))
+        while data:
+            data = data[os.write(descriptor, data) :]  # a disk that is about to be full takes a part
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
     finally:
         os.close(descriptor)
-    os.rename(temporary, path)
 
 
 def renew(directory: str, facts: Mapping[str, Any]) -> None:

@@ -51,9 +51,13 @@ def worker_document(entry: Entry) -> dict[str, Any]:
 
 def _entries(running: Instance) -> Sequence[Entry]:
     path = running.file(instance.BOARD)
-    if not os.path.exists(path):
+    try:
+        if not os.path.getsize(path):
+            return ()  # there was no room for it
+        board = Board(path)
+    except OSError:
         return ()
-    return [entry for entry in Board(path).entries() if instance.started(entry.pid) is not None]
+    return [entry for entry in board.entries() if instance.started(entry.pid) is not None]
 
 
 def _started_at(pid: int) -> float | None:

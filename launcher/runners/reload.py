@@ -62,7 +62,9 @@ class Reload:
         `generation` is that of the workers to come, `environ` may name NOTIFY_SOCKET.
         """
         self._begin(directory, generation, environ)
-        self._write(PROVING)
+        if reason := self._write(PROVING):
+            self.verdict = Verdict(False, reason)  # workers could not be told what has changed
+            return
         # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
         stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code", environ=self._environ)
@@ -117,20 +119,24 @@ class Reload:
             os.close(self._reader)
             self._process.wait()  # a parent that reaps all its children may have been quicker; Popen takes that well
             self.verdict = _read(self._said)
+            if self.verdict.ok and (reason := self._lay_out(self.verdict)):
+                self.verdict = Verdict(False, reason)
         return self.verdict
 
-    def replacing(self) -> None:
-        """Note that the new code is good, and that workers which load it are about to start.
+    def _lay_out(self, verdict: Verdict) -> str:
+        """Have workers that begin from now on load the application from the changed environment (`instance.refresh`).
 
-        From now on workers load the application from the changed environment (`instance.refresh`).
+        Returns why that cannot be.
         """
-        if self._directory and self.verdict:
-            path = os.path.join(self._directory, instance.ENVIRONMENT)
-            self._before = instance.load(path)
-            drop = {*self._before.get("drop", ()), *self.verdict.drop} - self.verdict.set.keys()
-            kept = {name: text for name, text in self._before.get("set", {}).items() if name not in drop}
-            with suppress(OSError):  # the record has gone, and with it the server
-                instance.write(path, {"set": {**kept, **self.verdict.set}, "drop": sorted(drop)})
+        if not self._directory:
+            return ""
+        self._before = instance.load(os.path.join(self._directory, instance.ENVIRONMENT))
+        drop = {*self._before.get("drop", ()), *verdict.drop} - verdict.set.keys()
+        kept = {name: text for name, text in self._before.get("set", {}).items() if name not in drop}
+        return self._put(instance.ENVIRONMENT, {"set": {**kept, **verdict.set}, "drop": sorted(drop)})
+
+    def replacing(self) -> None:
+        """Note that the new code is good, and that workers which load it are about to start."""
         self._write(REPLACING)
         tell("STATUS=replacing the workers", environ=self._environ)
 
@@ -138,9 +144,10 @@ class Reload:
         """Note how it ended: well, or for a reason (one line) with the old workers still serving."""
         if self._directory and self.verdict and self.verdict.ok:
             if not reason:
-                instance.renew(self._directory, self.verdict.record)
+                with suppress(OSError):  # the next proof compares with what ran before, then
+                    instance.renew(self._directory, self.verdict.record)
             elif self._before is not None:
-                instance.write(os.path.join(self._directory, instance.ENVIRONMENT), self._before)
+                self._put(instance.ENVIRONMENT, self._before)
         self._write(DONE, not reason, reason)
         tell(
             "READY=1",
@@ -164,19 +171,26 @@ class Reload:
             self._process.wait()
         self._write(DONE, False, "the server was stopped meanwhile")
 
-    def _write(self, phase: str, ok: bool | None = None, reason: str = "", instead: str = "") -> None:
+    def _write(self, phase: str, ok: bool | None = None, reason: str = "", instead: str = "") -> str:
         if self._directory is None:
-            return
+            return ""
         values: dict[str, Any] = {"number": self.number, "phase": phase, "ok": ok, "reason": reason}
         values |= {"generation": self.generation, "since": self._since, "until": time.time() if phase == DONE else None}
         if instead:
             values["instead"] = instead
         if self.verdict is not None:
             values |= {"changed": dict(self.verdict.changed), "trace": self.verdict.trace}
+        return self._put(instance.RELOAD, values)
+
+    def _put(self, name: str, values: Mapping[str, Any]) -> str:
+        """Write a file of the record; return why that cannot be: it has gone with the server, or the disk is full."""
+        assert self._directory is not None
+        path = os.path.join(self._directory, name)
         try:
-            instance.write(os.path.join(self._directory, instance.RELOAD), values)
-        except OSError:
-            pass  # whoever waits for it sees that the record is gone
+            instance.write(path, values)
+        except OSError as error:
+            return f"{path} cannot be written: {error.strerror}"
+        return ""
 
 
 def _prove(directory: str | None) -> tuple[int, "subprocess.Popen[bytes]"]:

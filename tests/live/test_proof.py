@@ -142,6 +142,24 @@ def test_a_proof_that_is_given_up_leaves_no_process(running: Instance) -> None:
     assert instance.load(running.file(instance.RELOAD))["reason"] == "the server was stopped meanwhile"
 
 
+def test_a_record_that_cannot_be_written_refuses_the_reload_and_ends_nobody(running: Instance) -> None:
+    """A full disk is the cause, mostly; here a directory is in the way."""
+    for name in (instance.RELOAD, instance.ENVIRONMENT):
+        in_the_way = Path(f"{running.file(name)}.{os.getpid()}")
+        in_the_way.mkdir()
+        reload = Reload(running.directory, 2, {})
+        verdict = wait_for(reload.poll, "the verdict")
+        reload.end(verdict.reason)
+        assert not verdict.ok
+        assert verdict.reason == f"{running.file(name)} cannot be written: Is a directory"
+        in_the_way.rmdir()
+    reload = Reload(running.directory, 2, {})
+    assert wait_for(reload.poll, "the verdict").ok
+    Path(f"{running.file(instance.RECORD)}.{os.getpid()}").mkdir()
+    reload.end()
+    assert instance.load(running.file(instance.RELOAD))["ok"]
+
+
 def test_uwsgi_takes_no_other_words_behind_its_router(project: Path) -> None:
     words = ("--profile", "prod", "--server", "uwsgi")
     plans = [compile_in(project, *words, "--threads", each) for each in ("2", "3")]

@@ -1,6 +1,7 @@
 """launcher.instance: records of servers that run, and of those that are gone."""
 
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -99,6 +100,22 @@ def test_a_broken_record_is_no_server(text: str, environ: dict[str, str]) -> Non
     directory = instance.create(environ, FACTS)
     Path(directory, instance.RECORD).write_text(text)
     assert instance.read(directory) is None
+
+
+def test_what_a_full_disk_takes_in_part_takes_no_place(environ: dict[str, str]) -> None:
+    directory = instance.create(environ, FACTS)
+    before = os.listdir(directory)
+    pid = os.fork()
+    if pid == 0:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
+        try:
+            instance.renew(directory, {"since": 2.0})
+        except OSError:
+            os._exit(7)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
+    assert instance.load(os.path.join(directory, instance.RECORD))["since"] == 1.0
+    assert os.listdir(directory) == before
 
 
 def test_what_reloads_changed_reaches_the_environment_of_workers(environ: dict[str, str]) -> None:

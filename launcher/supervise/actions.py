@@ -20,6 +20,12 @@ class End(Record):
     how: str
 
 
+class Discard(Record):
+    """End a worker that has yet to be ready, and wait until it has gone: it holds the listening sockets."""
+
+    worker: int
+
+
 class Tell(Record):
     """Tell the service manager."""
 
@@ -76,4 +82,4 @@ class Leave(Record):
     status: int
 
 
-Action = Start | End | Tell | Say | GiveUp | Prove | Adopt | EndReload | AbandonReload | Drain | Close | Leave
+Action = Start | End | Discard | Tell | Say | GiveUp | Prove | Adopt | EndReload | AbandonReload | Drain | Close | Leave

@@ -27,6 +27,15 @@ def ended() -> Iterator[tuple[int, int]]:
         yield pid, os.waitstatus_to_exitcode(raw)
 
 
+def await_end(*pids: int) -> None:
+    """Wait until these children have ended; `ended` yields them still."""
+    for pid in pids:
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass
+
+
 def how_it_ended(status: int) -> str:
     """Return a clause about a process that has ended with such a status."""
     if status >= 0:

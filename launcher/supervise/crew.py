@@ -8,7 +8,22 @@ import signal
 from collections.abc import Iterable
 
 from ..errors import Exit
-from .actions import AbandonReload, Action, Adopt, Close, Drain, End, EndReload, GiveUp, Leave, Prove, Say, Start, Tell
+from .actions import (
+    AbandonReload,
+    Action,
+    Adopt,
+    Close,
+    Discard,
+    Drain,
+    End,
+    EndReload,
+    GiveUp,
+    Leave,
+    Prove,
+    Say,
+    Start,
+    Tell,
+)
 from .children import how_it_ended
 from .terms import Terms
 from .worker import LEAVING, NEVER, READY, STARTING, Worker
@@ -157,10 +172,10 @@ class Crew:
             if self._reloading:
                 self._actions.append(AbandonReload())
                 self._reloading = self._again = self._hands_over = False
-                self._dismiss(self._next(), now)
                 self._next_terms = None
             if self._terms.drain_delay and not quick:
                 self._state = DRAINING
+                self._dismiss(self._next(), now)
                 self._drained_at = now + self._terms.drain_delay
             else:
                 self._finish("quick" if quick else "stop", now)
@@ -267,8 +282,9 @@ class Crew:
 
     def _end(self, worker: Worker, how: str, now: float) -> None:
         grace_s = self._terms.graceful_timeout
+        idle = worker.state == STARTING and self._state == STOPPING
         worker.leave(min(grace_s, QUICK_S) if how == "quick" else grace_s, now)
-        self._actions.append(End(worker.number, how))
+        self._actions.append(Discard(worker.number) if idle else End(worker.number, how))
 
     def _mourn(self, worker: Worker, how: str, status: int, now: float) -> None:
         """Note the unexpected end of a worker, and when the next one is made."""
@@ -295,7 +311,7 @@ class Crew:
         self._state = STOPPING
         # The last worker to stop takes what the kernel has accepted: nobody else may hold the socket then.
         self._actions.append(Close())
-        for worker in self.workers.values():
+        for worker in sorted(self.workers.values(), key=lambda each: each.state != STARTING):
             self._end(worker, how, now)
 
     def _prove(self) -> None:

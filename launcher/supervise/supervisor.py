@@ -19,14 +19,14 @@ from ..application import DEVELOP
 from ..board import Board
 from ..lean import Generic, TypeVar
 from ..runners.identity import give_up_root
-from ..systemd import MANAGED_BY, notify
+from ..systemd import notify
 from . import actions as act
 from .actions import Action
-from .children import ended
+from .children import await_end, ended
 from .crew import Crew
 from .ledger import Ledger
 from .notices import REPLACE, VOICE, Notices, Post
-from .trade import Orders, Trade
+from .trade import Orders, Trade, environ_of_workers
 
 if TYPE_CHECKING:
     from ..runners.reload import Reload, Verdict
@@ -50,7 +50,7 @@ class Supervisor(Generic[T]):
         terms = trade.terms(options)
         self.trade = trade
         self.crew, self._first = Crew(terms, what), terms.workers
-        self.orders = {1: Orders(options, _without_ours(os.environ))}
+        self.orders = {1: Orders(options, environ_of_workers(os.environ))}
         self.listeners = listeners
         self.notices = Notices()
         self.pids: dict[int, int] = {}
@@ -182,6 +182,8 @@ class Supervisor(Generic[T]):
                     self._start(worker, generation)
                 case act.End(worker, how):
                     self._signal(worker, self.trade.signals[how])
+                case act.Discard(worker):
+                    self._discard(worker)
                 case act.Tell(lines):
                     tell(*lines)
                 case act.Say(level, text):
@@ -280,6 +282,11 @@ class Supervisor(Generic[T]):
                 self._unheard[number] = signal_number  # or it is being made
                 template.end(signal_number)
 
+    def _discard(self, number: int) -> None:
+        self._signal(number, signal.SIGKILL)
+        makers = (template.pid for template in self._templates.values() if number in template.awaited)
+        await_end(*makers, *(pid for pid, worker in self.pids.items() if worker == number))
+
     def _close_templates(self, newest: int = 0) -> None:
         """End the processes that loaded the application for generations other than `newest`."""
         for template in list(self._templates.values()):
@@ -313,7 +320,7 @@ class Supervisor(Generic[T]):
             except SystemExit:
                 reason = "the new command cannot be read"
             else:
-                self.orders[generation] = Orders(options, _without_ours(environ))
+                self.orders[generation] = Orders(options, environ_of_workers(environ))
                 terms = self.trade.terms(options)
         self._do(self.crew.verdict(terms, reason, time.monotonic()))
 
@@ -337,11 +344,6 @@ def tell(*lines: str) -> None:
     except OSError as error:
         if DEVELOP not in os.environ:  # there it is the loop that has gone, and takes us along
             logger.warning("cannot send %s to NOTIFY_SOCKET: %s", lines[0], error.strerror)
-
-
-def _without_ours(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of workers: what is between us and the service manager is not theirs."""
-    return {name: value for name, value in environ.items() if name not in MANAGED_BY}
 
 
 def _noted(number: int, frame: object) -> None:

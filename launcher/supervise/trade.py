@@ -4,10 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn
 
 from ..lean import Generic, Record, TypeVar
+from ..systemd import MANAGED_BY
 from .notices import Post
 from .terms import Terms
 
 T = TypeVar("T")
+
+
+def environ_of_workers(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment of workers: what is between us and the service manager is not theirs."""
+    return {name: value for name, value in environ.items() if name not in MANAGED_BY}
 
 
 class Orders(Record, Generic[T]):

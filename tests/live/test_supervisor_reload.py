@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -160,6 +161,32 @@ def test_term_during_a_reload_stops_cleanly(server: str, tmp_path: Path) -> None
         wait_for(lambda: list(tmp_path.glob("serve-*/*/reload.json")), "the reload")
         assert serving.stop() == 0
         assert not list(tmp_path.glob("serve-*/serve-*")), "the record is left behind"
+
+
+STUBBORN = """1
+import signal
+import time
+if os.getppid() == {}:
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    open(f"loads-{{os.getpid()}}", "w").close()
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_term_waits_for_no_worker_that_loads(server: str, tmp_path: Path) -> None:
+    """It would hold the listening socket, and let clients in, while nobody accepts any more."""
+    site = Site(tmp_path, server)
+    with site.serving as serving:
+        site.release(STUBBORN.format(serving.pid))
+        os.kill(serving.pid, signal.SIGHUP)
+        wait_for(
+            lambda: "replacing" in "".join(map(Path.read_text, tmp_path.glob("serve-*/*/reload.json"))), "the reload"
+        )
+        site.pids(4)
+        began = time.monotonic()
+        assert serving.stop() == 0
+        assert time.monotonic() - began < 15, "graceful_timeout is 30 s"
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -11,6 +11,7 @@ from launcher.supervise.actions import (
     Action,
     Adopt,
     Close,
+    Discard,
     Drain,
     End,
     EndReload,
@@ -134,7 +135,7 @@ def test_start_that_never_ends_is_ended() -> None:
 def test_first_failure_to_load_ends_the_service_with_its_status(status: int) -> None:
     story = Story(Terms(workers=3))
     story.begin()
-    assert story.died(2, status) == [Close(), End(1, "quick"), End(3, "quick")]
+    assert story.died(2, status) == [Close(), Discard(1), Discard(3)]
     assert story.died(1) == []
     # Nobody may take a start that failed for a clean end.
     assert story.died(3) == [Leave(status or Exit.TARGET)]
@@ -472,7 +473,7 @@ def test_second_signal_ends_at_once() -> None:
 def test_term_during_the_start() -> None:
     story = Story(Terms(workers=2))
     story.begin()
-    assert story.term() == [Drain(), Close(), End(1, "stop"), End(2, "stop")]
+    assert story.term() == [Drain(), Close(), Discard(1), Discard(2)]
     assert story.ready(1) == []
     assert story.died(1) == []
     assert story.died(2, 4) == [Leave(0)]
@@ -495,9 +496,19 @@ def test_term_while_new_workers_load() -> None:
     story.proven()
     done = story.term()
     assert done[:2] == [Drain(), AbandonReload()]
-    assert done[-3:] == [Close(), End(1, "stop"), End(2, "stop")]
+    assert done[2:] == [Close(), Discard(2), End(1, "stop")]
     assert story.died(2) == []
     assert story.died(1) == [Leave(0)]
+
+
+def test_term_while_some_new_workers_are_ready() -> None:
+    """Nobody is left to whom they could leave what the kernel has accepted."""
+    story = Story(Terms(workers=2))
+    story.serves(1, 2)
+    story.hang_up()
+    story.proven(Terms(workers=2))
+    story.ready(3)
+    assert story.term()[2:] == [Close(), Discard(4), End(1, "stop"), End(2, "stop"), End(3, "stop")]
 
 
 def test_drain_delay_goes_on_serving_while_balancers_learn() -> None:

@@ -79,9 +79,14 @@ def stop(running: Instance) -> int:
     """Tell a server to stop, wait until it has, and say how long that took. Raises LaunchError where it does not."""
     began = time.monotonic()
     limit = _graceful_s(running) + STOP_SLACK_S
-    process = os.pidfd_open(running.pid)
+    told = running.stopping()
     try:
-        _signal(running, signal.SIGTERM)
+        process = os.pidfd_open(running.pid)
+    except ProcessLookupError:
+        raise _ended(running) from None
+    try:
+        if not told:  # told twice it would make haste
+            _signal(running, signal.SIGTERM)
         # For one that ignores signals where it begins, as uWSGI 2.0.30 does.
         instance.drain({instance.VARIABLE: running.directory})
         _progress("finishing what is in flight ...")
@@ -112,7 +117,11 @@ def _signal(running: Instance, number: int) -> None:
         message = f"the server (pid {running.pid}) belongs to another user"
         raise LaunchError(Finding("not-permitted", message, "Say it as that user, or as root.", status=6)) from None
     except ProcessLookupError:
-        raise LaunchError(Finding("not-running", f"the server (pid {running.pid}) has ended", status=6)) from None
+        raise _ended(running) from None
+
+
+def _ended(running: Instance) -> LaunchError:
+    return LaunchError(Finding("not-running", f"the server (pid {running.pid}) has ended", status=Exit.NOT_READY))
 
 
 def _progress(words: str) -> None:

@@ -169,7 +169,7 @@ class Reload:
                 pass
             os.close(self._reader)
             self._process.wait()
-        self._write(DONE, False, "the server was stopped meanwhile")
+        self._write(DONE, False, "it was told to meanwhile", "the server stops")
 
     def _write(self, phase: str, ok: bool | None = None, reason: str = "", instead: str = "") -> str:
         if self._directory is None:

@@ -1,15 +1,18 @@
 """`serve status`, `reload` and `stop`: the same on every server."""
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from launcher.testing.hold import held
-from launcher.testing.serving import Serving, wait_for
+from launcher.testing.serving import Serving, clean_environment, wait_for
 from tests.machine import SERVERS
 
 from .load import Load
@@ -147,11 +150,25 @@ def test_a_server_that_stops_says_so_and_refuses_a_reload(server: str, options: 
         assert f"the reload was refused: the server (pid {serving.pid}) was told to stop" in site.serve(
             "reload", status=6
         )
-        hold.release()
-        assert client.answer().status == 200
-        client.close()
-        serving.signal(signal.SIGINT)
-        assert serving.wait() == 0
+        stop = [sys.executable, "-P", "-m", "launcher", "stop", "--profile", "kit"]
+        environ = {**clean_environment(), "TMPDIR": str(tmp_path)}
+        with subprocess.Popen(stop, cwd=tmp_path, env=environ) as second:  # it makes no haste
+            wait_for(lambda: waits_for_a_process(second.pid), "the other stop")
+            hold.release()
+            assert client.answer().status == 200
+            client.close()
+            serving.signal(signal.SIGINT)
+            assert serving.wait() == 0
+            assert second.wait(20) == 0
+
+
+def waits_for_a_process(pid: int) -> bool:
+    """Source: proc(5), /proc/pid/fd and /proc/pid/stat."""
+    directory = Path(f"/proc/{pid}")
+    with contextlib.suppress(FileNotFoundError):
+        opened = any("pidfd" in os.readlink(each) for each in (directory / "fd").iterdir())
+        return opened and (directory / "stat").read_text().rpartition(") ")[2][0] == "S"
+    return False
 
 
 @pytest.mark.parametrize("path", ["/quit", "/die"])

@@ -139,7 +139,7 @@ def test_a_proof_that_is_given_up_leaves_no_process(running: Instance) -> None:
     process = reload._process
     reload.stop()
     assert process.returncode is not None
-    assert instance.load(running.file(instance.RELOAD))["reason"] == "the server was stopped meanwhile"
+    assert instance.load(running.file(instance.RELOAD))["instead"] == "the server stops"
 
 
 def test_a_record_that_cannot_be_written_refuses_the_reload_and_ends_nobody(running: Instance) -> None:

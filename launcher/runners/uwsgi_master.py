@@ -320,6 +320,8 @@ class Attendant:
             end = time.monotonic() + rows.grace_s
             while elders.left():
                 if time.monotonic() > end:
+                    end = math.inf
+                    say(f"old workers did not finish within {rows.grace_s:g} s, and are killed")
                     elders.kill()
                 self._hear(POLL_S)
         except Stop:

@@ -157,6 +157,8 @@ def obstacle() -> str:
     """Return why the master cannot execute itself anew; empty where it can."""
     import uwsgi
 
+    if table().routed:
+        return "its router has the connections, and would be left behind: restart the server"
     directory = table().directory
     if directory is None or not os.access(os.path.join(directory, instance.BOARD), os.R_OK | os.W_OK):
         return "with preload there has to be the record that `serve` makes"

@@ -158,6 +158,15 @@ def test_a_stop_during_a_reload_ends_everything_and_loses_nothing(phase: str, tm
         assert serving.wait() == 0
 
 
+def test_a_request_that_outlasts_the_grace_ends_with_its_worker(tmp_path: Path) -> None:
+    with served(Site(tmp_path), graceful_timeout=1) as serving:
+        client, _ = held(serving, tmp_path)
+        serving.signal(signal.SIGHUP)
+        wait_for(lambda: "serve: reloaded 2 workers" in serving.output, "the end of the reload")
+        assert serving.output.count("serve: old workers did not finish within 1 s, and are killed") == 1
+        client.close()
+
+
 def test_systemd_hears_of_a_reload(tmp_path: Path) -> None:
     site = Site(tmp_path)
     with notify_socket(tmp_path) as (path, receive):

@@ -131,7 +131,7 @@ def test_a_router_would_not_survive_it(tmp_path: Path) -> None:
         site.profile(workers=2)
         assert "a reload cannot change workers" in reload(serving, REFUSED)
         site.profile(workers=1, keepalive=None)
-        assert "restart the server" in reload(serving, REFUSED)
+        assert "its router has the connections, and would be left behind" in reload(serving, REFUSED)
         site.write(2)
         site.profile(keepalive=5)
         reload(serving)

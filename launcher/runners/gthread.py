@@ -24,6 +24,7 @@ from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from ..application import DEVELOP
+from ..sockets import SOCKETS_STAY
 from .gunicorn import parameters
 from .gunicorn_client import ClientSocket, Connection, TLSSocket
 from .gunicorn_clients import Clients
@@ -139,6 +140,8 @@ class Worker(ThreadWorker):
         place.board.count(place.row, self.nr)
         self.others = place.ledger.others(place.row)
         if not self.is_parent_alive():
+            if not os.environ.get(SOCKETS_STAY):
+                place.ledger.stop()  # nobody is left who could make another worker
             self.alive = False
             return
         if reason := self.worn_out():

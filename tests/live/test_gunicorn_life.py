@@ -217,19 +217,20 @@ def test_slow_requests_are_answered_before_the_end(tmp_path: Path) -> None:
         assert site.wait() == 0
 
 
-def test_who_waits_in_the_backlog_is_answered(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_who_waits_in_the_backlog_is_answered(number: int, tmp_path: Path) -> None:
     with Site(tmp_path, app=KIT, workers=1, threads=1) as site:
         client, hold = held(site, tmp_path)
         waiting = [site.client() for _ in range(10)]
         for each in waiting:
             each.get("/")
-        site.signal(signal.SIGTERM)
+        site.signal(number)
         wait_for(lambda: refused(site), "the sockets to close")
         hold.release()
         for each in (client, *waiting):
             with each:
                 assert each.answer().status == 200
-        assert site.wait() == 0
+        assert site.wait() == (0 if number == signal.SIGTERM else -number)
 
 
 def refused(site: Site) -> bool:

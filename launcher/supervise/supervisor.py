@@ -166,7 +166,7 @@ class Supervisor(Generic[T]):
         del self._templates[template.generation]
         for number, pid in template.read_to_the_end():
             self._adopt(number, pid)
-        template.close()
+        template.lose(status)
         for number in template.awaited:
             self._bury(number, status)
 

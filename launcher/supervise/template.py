@@ -4,12 +4,13 @@ The supervisor forks it, and stays the parent of all: a worker's own parent ends
 child of the supervisor, which is a subreaper (prctl(2), PR_SET_CHILD_SUBREAPER).
 """
 
+import logging
 import os
 import signal
 import socket
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
-from .children import become_subreaper
+from .children import become_subreaper, how_it_ended
 from .notices import Post
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from .trade import Orders
 
 T = TypeVar("T")
+
+logger = logging.getLogger("launcher.supervisor")
 
 LAST_WORDS_S = 5.0
 """For the process between a template that has ended and a worker, which has no more to do than to tell of it."""
@@ -69,6 +72,13 @@ class Template(Generic[T]):
     def end(self, number: int) -> None:
         """Send it a signal; it has been told nothing that is worth waiting for."""
         os.kill(self.pid, number)
+
+    def lose(self, status: int) -> None:
+        """Note that it has ended by itself, and say so where no worker that is awaited tells of it."""
+        if not self.awaited:
+            how = how_it_ended(status)
+            logger.warning("what workers are forked from (pid %d) %s: the next one loads anew", self.pid, how)
+        self.close()
 
     def close(self) -> None:
         self._channel.close()

@@ -16,7 +16,7 @@ class Worker:
         self.number = number
         self.generation = generation
         self.pid = 0
-        """For the log only."""
+        """For the log only; 0 where it has yet to come of a template."""
         self.state = STARTING
         self.since = now
         """When its state began."""
@@ -30,7 +30,7 @@ class Worker:
         """When it is killed, unless it is ready by then, or has ended."""
 
     def __str__(self) -> str:
-        return f"worker {self.number} (pid {self.pid})"
+        return f"worker {self.number} (pid {self.pid})" if self.pid else f"worker {self.number}"
 
     def ready(self, now: float) -> None:
         """Note that it is ready."""

@@ -214,6 +214,17 @@ def test_preloaded_worker_is_replaced_without_another_import(server: str) -> Non
         assert runner.stop() == 0
 
 
+def test_what_preloaded_workers_are_forked_from_comes_back(server: str) -> None:
+    with Runner(server, "--preload", "--workers", "1", app="tests.apps.imports:app") as runner:
+        first = runner.ask("/process").json()["pid"]
+        (template,) = set(session_members(runner.process.pid)) - {runner.process.pid, first}
+        os.kill(template, signal.SIGKILL)
+        runner.wait_for_line(rf"what workers are forked from \(pid {template}\) was ended by SIGKILL: .*")
+        os.kill(first, signal.SIGKILL)
+        assert runner.ask("/process").json()["pid"] != first
+        assert runner.stop() == 0
+
+
 @pytest.mark.parametrize(("doing", "status"), [("exit", 23), ("error", 4)])
 def test_preload_that_fails_ends_the_service(server: str, doing: str, status: int) -> None:
     environ = {"TEST_IMPORT": doing}

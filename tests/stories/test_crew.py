@@ -155,7 +155,7 @@ def test_worker_that_is_killed_at_start_again_and_again_ends_the_service() -> No
         born.append(round(story.now - begun, 3))
     assert born == [0, 0.1, 0.2, 0.4]
     assert story.died(5, -signal.SIGSEGV) == [Close(), Leave(Exit.NOT_READY)]
-    assert "worker 5 (pid 0) was ended by SIGSEGV before it was ready; 5 in a row did" in story.said[-1]
+    assert "worker 5 was ended by SIGSEGV before it was ready; 5 in a row did" in story.said[-1]
 
 
 def test_worker_that_is_killed_at_start_ends_a_service_that_does_not_try_again() -> None:
@@ -171,7 +171,7 @@ def test_worker_that_crashes_is_replaced_at_once() -> None:
     story = Story(Terms(workers=2))
     story.serves(1, 2)
     assert story.died(1, -signal.SIGKILL) == [Start(3, 1)]
-    assert story.said[-1] == "worker 1 (pid 0) was ended by SIGKILL: another is started"
+    assert story.said[-1] == "worker 1 was ended by SIGKILL: another is started"
 
 
 def test_workers_that_crash_one_after_another_are_replaced_ever_later() -> None:
@@ -234,7 +234,7 @@ def test_worker_that_asks_goes_once_its_successor_is_ready() -> None:
     story = Story()
     story.serves(1)
     assert story.asks(1, "it has had 100 requests") == [Start(2, 1)]
-    assert story.said[-1] == "worker 1 (pid 0) is replaced: it has had 100 requests"
+    assert story.said[-1] == "worker 1 is replaced: it has had 100 requests"
     assert story.asks(1) == []
     assert story.ready(2) == [End(1, "retire")]
     assert story.leaves(1) == []
@@ -289,7 +289,7 @@ def test_silent_worker_is_killed_and_replaced() -> None:
     story.passes(6)
     story.beat(1)
     assert story.passes(4) == [End(2, "kill")]
-    assert "worker 2 (pid 0) has shown no sign of life for 10 s" in story.said[-1]
+    assert "worker 2 has shown no sign of life for 10 s" in story.said[-1]
     assert story.died(2, -signal.SIGKILL) == [Start(3, 1)]
 
 
@@ -345,7 +345,7 @@ def test_new_worker_that_dies_ends_the_reload_and_the_old_ones_stay() -> None:
     story.hang_up()
     assert story.proven(Terms(workers=2)) == [Adopt(2), Start(3, 2), Start(4, 2)]
     story.ready(3)
-    reason = "a new worker 4 (pid 0) ended with status 4 before it was ready"
+    reason = "a new worker 4 ended with status 4 before it was ready"
     assert story.died(4, 4) == [End(3, "retire"), EndReload(reason)]
     assert story.died(3) == []
     assert story.hang_up() == [Prove(2)]
@@ -360,9 +360,7 @@ def test_new_worker_that_is_never_ready_ends_the_reload() -> None:
     story.hang_up()
     story.proven()
     assert story.passes(300) == [End(2, "kill")]
-    assert story.died(2, -signal.SIGKILL) == [
-        EndReload("a new worker 2 (pid 0) was ended by SIGKILL before it was ready")
-    ]
+    assert story.died(2, -signal.SIGKILL) == [EndReload("a new worker 2 was ended by SIGKILL before it was ready")]
 
 
 def test_old_worker_that_dies_while_new_ones_load_is_not_made_again() -> None:
@@ -382,7 +380,7 @@ def test_old_worker_that_died_is_made_again_after_a_reload_that_failed() -> None
     story.proven(Terms(workers=1))
     assert story.died(1, -signal.SIGKILL) == []
     done = story.died(3, 4)
-    assert done == [EndReload("a new worker 3 (pid 0) ended with status 4 before it was ready"), Start(4, 1)]
+    assert done == [EndReload("a new worker 3 ended with status 4 before it was ready"), Start(4, 1)]
 
 
 def test_reload_may_change_the_number_of_workers_and_all_other_terms() -> None:

@@ -1,5 +1,6 @@
 """A machine that tests make up: what is installed on it, and how large it is."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from launcher.request import Request
 
 VERSIONS = {"gunicorn": "27.0.1", "pyuwsgi": "2.0.30.post1", "waitress": "3.0.2", "setproctitle": "1.3.7"}
 SERVERS = ("gunicorn", "uwsgi", "waitress", "wsgiref")
+
+LIKE_ANYONE: Sequence[str] = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
+"""Words before a command, for it to have no rights that only root has."""
 
 
 def registry(versions: Mapping[str, str] = VERSIONS) -> Registry:

@@ -46,6 +46,7 @@ def close(descriptors: Iterable[int], limit_s: float) -> None:
 
     Whoever knocks at a TCP socket is not heard, knocks again a second later, and is refused once the server has ended.
     A unix socket refuses at once, and still gives workers who is inside (unix_accept in Linux's af_unix.c).
+    Where only root may set a filter (Linux 6.18.44), a TCP socket still takes one.
     """
     end = time.monotonic() + limit_s
     with ExitStack() as held:
@@ -53,13 +54,22 @@ def close(descriptors: Iterable[int], limit_s: float) -> None:
         for listener in listeners:
             if listener.family == socket.AF_UNIX:
                 listener.shutdown(socket.SHUT_RD)
-            else:
-                program = ctypes.create_string_buffer(WITHOUT_SYN)
-                told = struct.pack("HP", STEPS, ctypes.addressof(program))
-                listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, told)
+            elif not _is_deaf(listener):
+                listener.listen(0)
         time.sleep(min(UNSEEN_S, limit_s))
         while any(map(_waiting, listeners)) and time.monotonic() < end:
             time.sleep(POLL_S)
+
+
+def _is_deaf(listener: socket.socket) -> bool:
+    """Have a socket hear nobody who knocks; return whether that is permitted."""
+    program = ctypes.create_string_buffer(WITHOUT_SYN)
+    try:
+        told = struct.pack("HP", STEPS, ctypes.addressof(program))
+        listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, told)
+    except PermissionError:
+        return False
+    return True
 
 
 def _waiting(listener: socket.socket) -> int:

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 
 from launcher.testing.hold import held
 from launcher.testing.serving import Serving, Typed, clean_environment, wait_for, write_project
+from tests.machine import LIKE_ANYONE
 
 from .gunicorn_site import notify_socket
 from .load import Load
@@ -63,9 +65,17 @@ def test_a_worker_that_is_about_to_be_replaced_does_not_hold_up_the_stop(tmp_pat
         assert time.monotonic() - began < 10  # graceful_timeout is 30 s
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:DIR/s.sock"])
-def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_that(bind: str, tmp_path: Path) -> None:
-    with Site(tmp_path).serving(workers=1, threads=1, bind=bind.replace("DIR", str(tmp_path))) as serving:
+@pytest.mark.parametrize(
+    ("bind", "rights"),
+    [("127.0.0.1:0", ()), ("127.0.0.1:0", LIKE_ANYONE), ("unix:DIR/s.sock", ())],
+    ids=["tcp", "tcp, without rights", "unix"],
+)
+def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_that(
+    bind: str, rights: Sequence[str], tmp_path: Path
+) -> None:
+    Site(tmp_path).serving(workers=1, threads=1, bind=bind.replace("DIR", str(tmp_path)))
+    serve = (*rights, sys.executable, "-P", "-m", "launcher", "--profile", "kit")
+    with Serving(tmp_path, {}, command=Typed(serve, clean_environment(), ())) as serving:
         first, hold = held(serving, tmp_path)
         waiting = [serving.client() for _ in range(5)]
         for client in waiting:

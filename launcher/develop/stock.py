@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 GO, SURE = 0, 1
 """Words to a server that stands by: that it is to load the application, and that this was right."""
-NICENESS = 5
-"""Of a template that is made, while somebody looks at the first answer."""
 
 
 class Order(NamedTuple):
@@ -84,7 +82,6 @@ class Template:
         words = ("-P", "-m", "launcher.develop.template", str(theirs.fileno()))
         made = order._replace(argv=(sys.executable, *words), environ=self._environ)
         self.pid = spawn(made, [*descriptors, theirs.fileno()])
-        os.setpriority(os.PRIO_PROCESS, self.pid, NICENESS)
         theirs.close()
 
     def fileno(self) -> int:
@@ -107,10 +104,7 @@ class Template:
             self._facts = self._channel.hear(TEMPLATE)
         if message:
             self._spare = int(message)
-        if message and not self.ready:
             self.ready = True
-            os.setpriority(os.PRIO_PROCESS, self._spare, 0)
-            os.setpriority(os.PRIO_PROCESS, self.pid, 0)
 
     @property
     def gave_up(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from launcher.testing.client import Answer
 from launcher.testing.serving import Serving, wait_for
+from tests.machine import LIKE_ANYONE
 
 APP = """
 from shop import basket
@@ -44,6 +45,7 @@ class Site(Serving):
             ready=ready,
         )
         (directory / "run").mkdir()
+        self._argv = (*LIKE_ANYONE, *self._argv)
 
     def save(self, text: str, name: str = "shop/basket.py") -> None:
         """Write a file as an editor does: a new one takes the old one's place."""

@@ -14,7 +14,7 @@ def read_env_file(path: str, shown: str, asked: Origin) -> tuple[list[tuple[str,
     """
     try:
         with open(path, encoding="utf-8") as file:
-            lines = file.read().removeprefix("\ufeff").splitlines()
+            lines = file.read().removeprefix("\ufeff").split("\n")
     except OSError as error:
         message = f"env_file {shown} cannot be read: {error.strerror}"
         return [], [unreadable(shown, error)._replace(message=message, origin=asked)]
@@ -29,7 +29,7 @@ def read_env_file(path: str, shown: str, asked: Origin) -> tuple[list[tuple[str,
         if not text or text.startswith("#"):
             continue
         name, equals, rest = text.partition("=")
-        name, rest = name.strip(), rest.strip()
+        name = name.strip()
         value, after = _value(rest)
         where = Origin(Layer.PROFILE, shown, number, name)
         if not equals or not name.isidentifier() or (after and not after.startswith("#")):
@@ -41,7 +41,7 @@ def read_env_file(path: str, shown: str, asked: Origin) -> tuple[list[tuple[str,
             break  # the lines below may be more of it
         else:
             variables.append((name, Setting(value, where)))
-            if not rest.startswith("'") and "${" in value and "${" in rest.replace(r"\$", ""):
+            if not rest.lstrip().startswith("'") and "${" in value and "${" in rest.replace(r"\$", ""):
                 expanding = expanding or where
     if expanding is not None:
         message = f"${{...}} in {expanding.key} stays as it is: nothing is expanded in env_file"
@@ -51,9 +51,11 @@ def read_env_file(path: str, shown: str, asked: Origin) -> tuple[list[tuple[str,
 
 def _value(text: str) -> tuple[str, str | None]:
     """Return a value without its quotes, and what follows it; None for that where a quote is not closed."""
+    plain, text = text, text.strip()
     quote = text[:1]
     if quote not in ("'", '"') or not quote:
-        return text.partition(" #")[0].rstrip(), ""
+        comments = (at for at, letter in enumerate(plain) if letter == "#" and plain[at - 1 : at].isspace())
+        return plain[: next(comments, len(plain))].strip(), ""
     value, at = "", 1
     while at < len(text) and text[at] != quote:
         if quote == '"' and text[at] == "\\" and text[at + 1 : at + 2] in ('"', "\\", "$", "n"):

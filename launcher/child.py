@@ -19,11 +19,10 @@ if TYPE_CHECKING:
 DEADLINE_S = 60.0
 
 
-def read_settings(module: str, path: Sequence[str]) -> dict[str, Any]:
-    """Import a settings module and return what it says of WSGI_APPLICATION (see launcher.runners.probe)."""
-    environ = {**os.environ, "DJANGO_SETTINGS_MODULE": module}
-    environ["LAUNCHER_APPLICATION"] = json.dumps({"target": "", "path": list(path)})
-    return _ask("settings", environ, os.getcwd())
+def read_settings(module: str, path: Sequence[str], environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
+    """Import a settings module as a worker would; return what it says of WSGI_APPLICATION (launcher.runners.probe)."""
+    told = {"DJANGO_SETTINGS_MODULE": module, "LAUNCHER_APPLICATION": json.dumps({"target": "", "path": list(path)})}
+    return _ask("settings", {**environ, **told}, cwd)
 
 
 def load_application(

@@ -23,7 +23,7 @@ ALIASES = {"PORT": "bind", "WEB_CONCURRENCY": "workers"}
 
 
 def profile_variables(
-    settings: Mapping[str, Setting[Any]], search: Search, backend: Backend
+    settings: Mapping[str, Setting[Any]], search: Search, backend: Backend | None
 ) -> tuple[dict[str, Setting[str]], list[Finding]]:
     """Return the variables that the profile sets: env_file's, then env's over them."""
     variables: dict[str, Setting[str]] = {}
@@ -39,7 +39,7 @@ def profile_variables(
         if not name or "=" in name or "\0" in name + setting.value:
             message = f"{name!r} is no name of a variable"
             findings.append(Finding("bad-value", message, "", setting.origin, Exit.PROFILE))
-        elif fix := _instead_of(name, backend):
+        elif backend is not None and (fix := _instead_of(name, backend)):
             message = f"the environment of the server cannot set {name}"
             findings.append(Finding("misplaced-key", message, fix, setting.origin, Exit.PROFILE))
         elif name in ALIASES:

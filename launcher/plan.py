@@ -97,10 +97,15 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         message = f"there is no directory {workdir}"
         errors.append(Finding("no-directory", message, "", settings["chdir"].origin, Exit.USAGE))
     project = draft.project._replace(root=workdir)
-    search = Search(project, _search_path(settings, workdir), Reader(_search_path(settings, workdir)))
+    path = _search_path(settings, workdir)
+    search = Search(project, path, Reader(path), request.environ)
     names = [profile.name for profile in reversed(draft.chain)]
 
     backend = _attempt(lambda: _choose_server(settings, registry, notes), errors)
+    variables, said = profile_variables(settings, search, backend)
+    if all(finding.severity != "error" for finding in said):
+        worker = {**request.environ, **{name: setting.value for name, setting in variables.items()}}
+        search = search._replace(environ=worker)
     chosen, found = choose_settings(
         search,
         settings["settings"],
@@ -127,7 +132,6 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         single = backend.rule("workers").how == "impossible"
         reckoned = reckon_workers(host, single=single)
         settings["workers"] = settings["workers"]._replace(value=reckoned.workers)
-    variables, said = profile_variables(settings, search, backend)
     notes += leave_out_development(settings)
     notes += _fit_backlog(settings, host)
     _complete_group(settings)

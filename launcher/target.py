@@ -47,6 +47,8 @@ class Search(Record):
     path: tuple[str, ...]
     """Directories as the worker's sys.path will have them."""
     reader: Reader
+    environ: Mapping[str, str]
+    """What a worker finds in its environment."""
 
     def shown(self, file: str) -> str:
         return self.project.shown(file)
@@ -224,7 +226,7 @@ def _from_child(search: Search, settings: Setting[str | None]) -> Target:
     from .child import read_settings
 
     module = settings.value or ""
-    answer = read_settings(module, search.path)
+    answer = read_settings(module, search.path, search.environ, search.project.root)
     if not answer.get("ok"):
         told = answer["message"]
         message = told if module in told else f"settings module {module} cannot be imported: {told}"

@@ -12,6 +12,7 @@ import pytest
 
 import launcher
 from launcher.application import VARIABLE
+from tests.machine import compile_in, write_tree
 
 ROOT = str(Path(launcher.__file__).parent.parent)
 
@@ -188,3 +189,18 @@ def test_wrong_command_line_is_a_usage_error(arguments: list[str]) -> None:
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("usage: ")
+
+
+def test_settings_are_asked_with_what_a_worker_finds(tmp_path: Path) -> None:
+    files = {
+        "profiles/dev.toml": 'settings = "conf"\nenv_file = ["env"]\nenv = { LAST = "app" }\n',
+        "env": "FIRST=one\n",
+        "relative": "one.app",
+        "conf.py": (
+            "import os\nassert open('relative').read() == 'one.app'\n"
+            "WSGI_APPLICATION = '.'.join([os.environ['FIRST'], os.environ['LAST']])\n"
+        ),
+        "one.py": APP,
+        "sub/nothing": "",
+    }
+    assert compile_in(write_tree(tmp_path, files) / "sub").target.spec == "one:app"

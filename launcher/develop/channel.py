@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 from ..application import DEVELOP
@@ -47,7 +48,7 @@ class Channel:
     def tell(self, name: str, facts: Mapping[str, Any]) -> None:
         """Write `LEARNT` or `FAILURE`; whoever reads it finds all or nothing."""
         path = os.path.join(self.directory, name)
-        scratch = f"{path}.{os.getpid()}"
+        scratch = f"{path}.{os.getpid()}.{threading.get_ident()}"
         with open(scratch, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(json.dumps(facts))
         os.replace(scratch, path)
@@ -108,10 +109,12 @@ class Changes:
 
     def news(self) -> list[str]:
         """Return the files that changed since the last look."""
-        if self._channel.size() == self._seen:
+        seen = self._seen
+        if self._channel.size() == seen:
             return []
-        with open(self._channel.changes, encoding="utf-8") as file:
-            file.seek(self._seen)
+        with open(self._channel.changes, "rb") as file:
+            file.seek(seen)
             text = file.read()
-        self._seen += len(text.encode())
-        return [json.loads(line) for line in text.splitlines()]
+        whole = text[: text.rfind(b"\n") + 1]
+        self._seen = seen + len(whole)  # another thread may do the same: then it is told twice
+        return [json.loads(line) for line in whole.splitlines()]

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from ..installed import is_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 SETTLED_NS = 2_000_000_000
 """A cache that is so much younger than its source was made of it."""
@@ -55,21 +55,17 @@ class Loader(SourceFileLoader):
         super()._cache_bytecode(source_path, bytecode_path, whole)  # type: ignore[misc]  # not in the stubs
 
 
-def distrust(directories: Iterable[str]) -> None:
-    """Load what lies in these directories, and is not installed there, by `Loader`."""
-    roots = tuple(os.path.join(directory, "") for directory in directories)
+def distrust() -> None:
+    """Load what is not installed by `Loader`, wherever it lies."""
     usual = FileFinder.path_hook(
         (ExtensionFileLoader, EXTENSION_SUFFIXES), (Loader, SOURCE_SUFFIXES), (SourcelessFileLoader, BYTECODE_SUFFIXES)
     )
 
-    def ours(path: str) -> bool:
-        return os.path.join(path, "").startswith(roots) and not is_installed(path)
-
     def hook(path: str) -> Any:
-        if not ours(path):
+        if is_installed(path):
             raise ImportError(path)
         return usual(path)
 
     sys.path_hooks.insert(0, hook)
-    for path in [path for path in sys.path_importer_cache if ours(path)]:
+    for path in [path for path in sys.path_importer_cache if not is_installed(path)]:
         del sys.path_importer_cache[path]

@@ -33,7 +33,7 @@ def develop(spec: Spec, channel: Channel) -> WSGIApplication:
     """Load the application and tell what it is made of. Raises ApplicationError."""
     from .own_frames import show_own_frames  # the loop imports this module, and has no use for logging
 
-    distrust(spec.path)
+    distrust()
     show_own_frames()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once, through a pipe too

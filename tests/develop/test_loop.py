@@ -93,11 +93,13 @@ def test_it_starts_with_broken_code(tmp_path: Path) -> None:
         site.shows("1")
 
 
-def test_two_saves_of_one_size_within_a_second(tmp_path: Path) -> None:
-    with Site(tmp_path) as site:
-        site.warmed_up()
-        for version in range(100, 130):
-            site.release(version)
+@pytest.mark.parametrize("place", ["", "../library/"], ids=["in the project", "beside it"])
+def test_two_saves_of_one_size_within_a_second(place: str, tmp_path: Path) -> None:
+    module = f"{place}shop/basket.py"
+    files = {"app.py": APP, f"{place}shop/__init__.py": "", module: "VERSION = 100\n"}
+    with Site(tmp_path / "project", files=files, environ={"PYTHONPATH": str(tmp_path / "library")}) as site:
+        for version in range(101, 130):
+            site.save(f"VERSION = {version}\n", module)
             site.shows(str(version))
 
 

@@ -16,6 +16,7 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from ..installed import is_installed
+from .modules import attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -67,7 +68,7 @@ class Preload:
             module = sys.modules.get(name)
             if module is None:
                 self._flag([name, *self._asked.get(name, ())], f"{name} cannot be imported without the settings")
-            elif os.path.abspath(getattr(module, "__file__", None) or "") != file:
+            elif os.path.abspath(attributes(module).get("__file__") or "") != file:
                 self._flag([name, *self._asked.get(name, ())], f"{name} is another file")
 
     def _import(self, name: str, *, careful: bool) -> None:
@@ -134,7 +135,7 @@ def under_import() -> list[str]:
     return [
         name
         for name, module in list(sys.modules.items())
-        if getattr(getattr(module, "__spec__", None), "_initializing", False)
+        if getattr(attributes(module).get("__spec__"), "_initializing", False)
     ]
 
 

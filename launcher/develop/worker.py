@@ -14,6 +14,7 @@ from ..middleware.stack import wrap
 from .bytecode import distrust
 from .channel import LEARNT, STALE, Changes, Channel
 from .files import READ_AFRESH
+from .modules import attributes
 from .standing import be_sure
 
 if TYPE_CHECKING:
@@ -91,10 +92,10 @@ class Lesson:
         self._known = frozenset(sys.modules)
         modules = []
         for name, module in list(sys.modules.items()):
-            found = getattr(module, "__spec__", None)
-            file = getattr(module, "__file__", None) or ""
+            held = attributes(module)
+            file = held.get("__file__") or ""
             # Some are known by a second name, or put there by hand: an import would not make them.
-            if found is None or found.name != name:
+            if getattr(held.get("__spec__"), "name", "") != name:
                 file = ""
             modules.append((name, os.path.abspath(file) if file and not file.startswith(os.sep) else file))
         self._channel.tell(

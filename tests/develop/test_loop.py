@@ -296,6 +296,21 @@ def test_settings_that_name_another_application(tmp_path: Path) -> None:
         site.shows("one")
 
 
+def test_what_stands_for_modules_and_a_lazy_one(tmp_path: Path) -> None:
+    odd = (
+        "import importlib.util, sys\n"
+        "class Odd:\n    def __getattr__(self, name):\n        return lambda: None\n"
+        "sys.modules['odd'] = Odd()\n"
+        "spec = importlib.util.find_spec('lazy')\nspec.loader = importlib.util.LazyLoader(spec.loader)\n"
+        "sys.modules['lazy'] = lazy = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(lazy)\n"
+    )
+    files = {"app.py": odd + answers("one"), "lazy.py": "import nothing_of_that_name\n"}
+    with Site(tmp_path, files=files) as site:
+        site.shows("one")
+        site.save(odd + answers("two"), "app.py")
+        site.shows("two")
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

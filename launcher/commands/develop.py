@@ -87,7 +87,9 @@ def terms_of(
     command = hand_over(plan, plan.command, env, len(addresses))
     order = Order(command.argv, env, command.cwd)
     env_files = [os.path.join(plan.project.root, path) for path in options.env_file or ()]
-    origin = plan.target.origin
+    settings = [os.path.join(plan.project.root, "manage.py")]
+    if plan.target.origin.layer == Layer.PROJECT:
+        settings.append(os.path.join(request.cwd, plan.target.origin.source))
     pyproject = os.path.join(plan.project.root, "pyproject.toml")
     own = os.path.join(plan.project.root, "profiles", f"{plan.profile}.toml")  # it may be made later
     files = [*(profile.path for profile in plan.profiles), *env_files, pyproject, own]
@@ -100,7 +102,7 @@ def terms_of(
             command.cwd,
             tuple(options.watch or ()),
             tuple(map(os.path.abspath, files)),
-            (os.path.join(request.cwd, origin.source),) if origin.layer == Layer.PROJECT else (),
+            tuple(map(os.path.normpath, settings)),
         ),
         warm=bool(options.warm_start),
         ahead=stands_by(plan),

@@ -28,6 +28,6 @@ def _place(finding: Finding, cwd: str) -> str:
     """Return the line of a file that a finding is about, as a traceback has it."""
     if finding.origin is None or finding.origin.line is None:
         return ""
-    file, number = os.path.join(cwd, finding.origin.source), finding.origin.line
+    file, number = os.path.normpath(os.path.join(cwd, finding.origin.source)), finding.origin.line
     line = dict(excerpt(Part((), file, number))).get(number, "")
     return f'  File "{file}", line {number}\n    {line.strip()}\n'

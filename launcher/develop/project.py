@@ -116,12 +116,14 @@ class Project:
         """Return those that are the settings module, or of its package where that is for settings alone."""
         names = set(self._lesson.get("settings", ()))
         packages = {name.rpartition(".")[0] for name in names if "settings" in name.rpartition(".")[0]}
-        files = {
-            file
-            for name, file in self._lesson.get("modules", ())
-            if name in names or name in packages or name.rpartition(".")[0] in packages
-        }
-        return [path for path in paths if path in files or path in self._interest.settings]
+        files, folders = set(self._interest.settings), set()
+        for name, file in self._lesson.get("modules", ()):
+            if name in names:
+                files.add(file)
+            # The profile may choose another module of that package, once there is one.
+            if name.rpartition(".")[0] in packages or (name in names and _is_package(file)):
+                folders.add(os.path.dirname(file))
+        return [path for path in paths if path in files or os.path.dirname(path) in folders]
 
     def names(self, paths: Sequence[str]) -> str:
         """Return some paths as a person would call them."""
@@ -142,3 +144,7 @@ def _inside(made: Iterable[str], watched: Iterable[str]) -> Iterator[str]:
                 yield from (entry.path for entry in os.scandir(directory))
             except OSError:
                 pass  # gone meanwhile
+def _is_package(file: str) -> bool:
+    return os.path.basename(file).startswith("__init__.")
+
+

@@ -22,6 +22,8 @@ DJANGO = {
     "urls.py": "urlpatterns = []\n",
 }
 
+MANAGE = "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', '{}')\n"
+
 pytestmark = pytest.mark.live
 
 
@@ -309,6 +311,31 @@ def test_what_stands_for_modules_and_a_lazy_one(tmp_path: Path) -> None:
         site.shows("one")
         site.save(odd + answers("two"), "app.py")
         site.shows("two")
+
+
+def test_what_chooses_the_settings(tmp_path: Path) -> None:
+    """`serve` is typed in a directory of the project's, and finds the settings by manage.py."""
+    profile = 'server = "wsgiref"\nbind = ["127.0.0.1:0"]\nreload = true\n'
+    files = {
+        "profiles/kit.toml": profile,
+        "manage.py": MANAGE.format("conf"),
+        "conf.py": "WSGI_APPLICATION = 'one.app'\nfail\n",
+        "web/settings/__init__.py": "WSGI_APPLICATION = 'three.app'\n",
+        "one.py": "import conf\napp = None\n",
+        "two.py": answers("two"),
+        "three.py": f"import web.settings\n{answers('three')}",
+        "four.py": answers("four"),
+    }
+    site = Site(tmp_path, files=files, app=None)
+    site.directory = tmp_path / "web"
+    with site:
+        assert b"fail" in site.broken().body
+        site.save("WSGI_APPLICATION = 'two.app'\n", "conf.py")
+        site.shows("two")
+        site.save(MANAGE.format("web.settings"), "manage.py")
+        site.shows("three")
+        site.save("WSGI_APPLICATION = 'four.app'\n", "web/settings/kit.py")
+        site.shows("four")
 
 
 @pytest.mark.parametrize(

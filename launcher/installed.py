@@ -14,4 +14,4 @@ def is_installed(path: str) -> bool:
     if not path:
         return False
     path = os.path.join(path, "")
-    return path.startswith((LIBRARY, OURS)) or any(part in path for part in PACKAGES) or ".zip" in path
+    return path.startswith((LIBRARY, OURS)) or any(part in path for part in PACKAGES) or f".zip{os.sep}" in path

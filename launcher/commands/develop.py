@@ -18,6 +18,7 @@ from ..develop.news import News
 from ..develop.stock import Order
 from ..develop.terms import Terms
 from ..errors import Finding
+from ..installed import is_installed
 from ..lean import TYPE_CHECKING
 from ..origin import Layer
 from ..plan import LaunchPlan
@@ -101,6 +102,7 @@ def terms_of(
         interest=Interest(
             command.cwd,
             tuple(options.watch or ()),
+            tuple(path for path in options.python_path or () if not is_installed(path)),
             tuple(map(os.path.abspath, files)),
             tuple(map(os.path.normpath, settings)),
         ),

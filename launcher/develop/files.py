@@ -38,6 +38,8 @@ class Interest(NamedTuple):
 
     root: str
     globs: tuple[str, ...] = ()
+    path: tuple[str, ...] = ()
+    """Directories besides the root from which modules are imported that are not installed."""
     plan: tuple[str, ...] = ()
     """Files that the plan is made of."""
     settings: tuple[str, ...] = ()
@@ -47,24 +49,40 @@ class Interest(NamedTuple):
     afresh: tuple[str, ...] = ()
     """Directories of templates, static files and translations."""
     outside: tuple[str, ...] = ()
-    """Directories that are watched besides the root."""
+    """Packages that lie elsewhere."""
 
     def sort(self, paths: Iterable[str], watched: frozenset[str]) -> Sorted:
         """Tell what is to be done about changes; `watched` are the directories that there are."""
         found = Sorted([], [], [])
-        for path in sorted(set(paths)):
+        links = self._links()
+        for path in sorted({links.get(path, path) for path in paths}):
             name = os.path.basename(path)
             if path in self.plan:
                 found.plan.append(path)
-            elif path in self.loaded or path in watched or self._asked_for(path):
+            elif path in self.loaded or (path in watched and self._held(path)) or self._asked_for(path):
                 found.restart.append(path)
             elif name.startswith((".", "#")) or name.endswith("~"):
                 continue  # an editor's own
             elif _is_below(path, self.afresh):
                 found.afresh.append(path)
-            elif name.endswith(MODULES) and _is_below(path, (self.root, *self.outside)):
+            elif name.endswith(MODULES) and _is_below(path, (self.root, *self.path, *self.outside)):
                 found.restart.append(path)
         return found
+
+    def _held(self, directory: str) -> bool:
+        """Return whether what counts lies in a directory, or did."""
+        places = (*self.loaded, *self.plan, *self.afresh, *self._fixed())
+        return any(place == directory or _is_below(place, [directory]) for place in places)
+
+    def _links(self) -> dict[str, str]:
+        """Return the files that are links, by what they lead to."""
+        return {os.path.realpath(path): path for path in self._files() if os.path.islink(path)}
+
+    def _files(self) -> set[str]:
+        return {*self.plan, *self.settings, *self.loaded}
+
+    def _fixed(self) -> list[str]:
+        return [os.path.join(self.root, _fixed_part(glob)) for glob in self.globs]
 
     def _asked_for(self, path: str) -> bool:
         relative = os.path.relpath(path, self.root)
@@ -73,9 +91,9 @@ class Interest(NamedTuple):
     def directories(self) -> frozenset[str]:
         """Return the directories to watch, each for what lies in it directly."""
         ignored = ignored_by_git(self.root)
-        roots = dict.fromkeys((os.path.join(self.root, _fixed_part(glob)) for glob in self.globs), frozenset[str]())
-        roots |= dict.fromkeys((self.root, *self.outside, *self.afresh), ignored)
-        found = {os.path.dirname(path) for path in (*self.plan, *self.loaded)}
+        roots = dict.fromkeys(self._fixed(), frozenset[str]())
+        roots |= dict.fromkeys((self.root, *self.path, *self.outside, *self.afresh), ignored)
+        found = {os.path.dirname(path) for path in (*self._files(), *self._links())}
         for root, left_out in roots.items():
             found.update(_below(root, left_out) if os.path.isdir(root) else [_place_of(root)])
         return frozenset(directory for directory in found if os.path.isdir(directory))

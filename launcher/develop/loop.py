@@ -205,7 +205,7 @@ class Loop:
                     return
                 self._news.refuse(error)
             else:
-                project.renew(self._terms.interest)
+                self._pending |= project.renew(self._terms.interest)
             if self._terms == before and planned and len(planned) == len(paths) and self._server is not None:
                 return
         self._start(paths, f"{os.path.basename(settings[0])} has settings" if settings else cold)

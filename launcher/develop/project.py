@@ -30,9 +30,9 @@ class Project:
         if poll:
             news.say(f"files are looked at twice a second: {poll}")
         self._poll = bool(poll)
-        self._watcher = Watcher(interest.directories(), poll=self._poll)
-        self._watched_ns = time.time_ns()
-        """Since when all directories are watched: wall clock."""
+        self._watcher = self._begin(interest.directories())
+        self._watched_ns = time.monotonic_ns()
+        """Since when all directories are watched."""
 
     def fileno(self) -> int:
         return self._watcher.fileno()
@@ -40,13 +40,21 @@ class Project:
     def changes(self) -> set[str]:
         """Return the files whose changes want a restart, and tell workers of those that do not."""
         found = self._watcher.changes()
-        if self._watcher.trouble and not self._poll:
-            self._poll = True
-            self._news.say(f"files are looked at twice a second from now on: {self._watcher.trouble}")
-        return self._sift(found)
+        self._tell_trouble(self._watcher)
+        return self._sift(found, self._watcher.directories)
 
-    def _sift(self, paths: set[str]) -> set[str]:
-        watched = self._watcher.directories
+    def _begin(self, directories: frozenset[str]) -> Watcher:
+        watcher = Watcher(directories, poll=self._poll)
+        self._tell_trouble(watcher)
+        return watcher
+
+    def _tell_trouble(self, watcher: Watcher) -> None:
+        if watcher.trouble and not self._poll:
+            self._poll = True
+            self._news.say(f"files are looked at twice a second from now on: {watcher.trouble}")
+
+    def _sift(self, paths: set[str], watched: frozenset[str]) -> set[str]:
+        """Return which of the changes want a restart that were noticed in these directories."""
         made = {path for path in paths if os.path.isdir(path)}
         restart: set[str] = set()
         if made or not watched.isdisjoint(paths):
@@ -60,6 +68,7 @@ class Project:
         restart.update(found.plan, found.restart)
         # Django looks once for the directories that applications have.
         restart.update(path for path in made.difference(self._interest.afresh) if os.path.basename(path) in READ_AFRESH)
+        restart.update(path for path in made if os.path.islink(path))  # what lies there is not looked for
         return restart
 
     def _watch(self, *, anew: bool = False) -> set[str]:
@@ -68,23 +77,29 @@ class Project:
         before = self._watcher
         if directories == before.directories and not anew:
             return set()
-        self._watcher = Watcher(directories, poll=self._poll)
-        self._watched_ns = time.time_ns()
-        return self._sift(before.last_changes())
+        self._watcher = self._begin(directories)
+        self._watched_ns = time.monotonic_ns()
+        return self._sift(before.last_changes(), before.directories)
 
-    def renew(self, interest: Interest) -> None:
-        """Take over what another plan wants watched."""
+    def renew(self, interest: Interest) -> set[str]:
+        """Take over what another plan wants watched; return what it is made of and has changed since."""
         known = self._interest
         self._interest = interest._replace(loaded=known.loaded, afresh=known.afresh, outside=known.outside)
-        self._watch()
+        return set(self.of_the_plan(self._watch()))
 
     def learn(self, lesson: Mapping[str, Any], since_ns: int) -> set[str]:
         """Watch what an application is made of; return what has changed since its server began."""
         self._lesson = lesson
         own = {file for _, file in lesson["modules"] if file and not is_installed(file)}
         inside = os.path.join(self._interest.root, "")
-        # Such as packages that are installed to be edited.
-        outside = sorted({os.path.dirname(file) for file in own if not file.startswith(inside)})
+        # Such as packages that are installed to be edited. Beside a module that is in none may lie anything.
+        outside = sorted(
+            {
+                os.path.dirname(file)
+                for name, file in lesson["modules"]
+                if file in own and not file.startswith(inside) and ("." in name or _is_package(file))
+            }
+        )
         self._interest = self._interest._replace(
             loaded=frozenset(own), afresh=tuple(lesson["afresh"]), outside=tuple(outside)
         )
@@ -99,7 +114,8 @@ class Project:
     def _missed(self, files: Iterable[str], since_ns: int) -> set[str]:
         """Return what changed after a server began and before it was watched."""
         late = self._watch()
-        if since_ns < self._watched_ns:
+        # The wall clock may have been set back since: then all that was saved before would be late, start after start.
+        if since_ns - time.time_ns() + time.monotonic_ns() < self._watched_ns:
             for path in files:
                 try:
                     if os.stat(path).st_mtime_ns > since_ns:
@@ -135,6 +151,10 @@ class Project:
         self._watcher.close()
 
 
+def _is_package(file: str) -> bool:
+    return os.path.basename(file).startswith("__init__.")
+
+
 def _inside(made: Iterable[str], watched: Iterable[str]) -> Iterator[str]:
     """Yield what lies in new directories, as far as they are watched: it may have come before they were."""
     roots = tuple(os.path.join(path, "") for path in made)
@@ -144,7 +164,3 @@ def _inside(made: Iterable[str], watched: Iterable[str]) -> Iterator[str]:
                 yield from (entry.path for entry in os.scandir(directory))
             except OSError:
                 pass  # gone meanwhile
-def _is_package(file: str) -> bool:
-    return os.path.basename(file).startswith("__init__.")
-
-

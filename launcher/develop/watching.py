@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
+
+    from watchfiles._rust_notify import RustNotify
 
 STEP_MS = 2
 IDLE_STEP_MS = 25
@@ -33,6 +36,7 @@ class Watcher:
         """Why files are looked at after all."""
         self._late_s = 2 * LOOK_S if poll else 3 * IDLE_STEP_MS / 1000
         """How long after a change it is known at the latest."""
+        self._names = _names(self.directories)
         self._found: set[str] = set()
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -75,9 +79,12 @@ class Watcher:
         os.write(self._writer, b".")
 
     def _listening(self) -> Callable[[], None]:
-        from watchfiles._rust_notify import RustNotify  # `watchfiles.watch` cannot look at a directory alone
-
-        notify = RustNotify(sorted(self.directories), False, False, 0, False, True)
+        try:
+            notify = _notify(self._names)
+        except (OSError, RuntimeError) as error:
+            self.trouble = f"{str(error).partition(' about ')[0].rstrip('.')} (sysctl fs.inotify)"
+            self._late_s = 2 * LOOK_S
+            return self._looking()
 
         def listen() -> None:
             step = IDLE_STEP_MS
@@ -95,10 +102,15 @@ class Watcher:
                     return
                 step = IDLE_STEP_MS if answer == "timeout" else STEP_MS
                 if isinstance(answer, set):
-                    self._tell(path for _, path in answer)
+                    self._tell(each for _, path in answer for each in self._by_all_names(path))
             notify.close()
 
         return listen
+
+    def _by_all_names(self, path: str) -> Iterator[str]:
+        directory, name = os.path.split(path)
+        yield from (os.path.join(each, name) for each in self._names.get(directory, [directory]))
+        yield from self._names.get(path, ())
 
     def _looking(self) -> Callable[[], None]:
         first = self._listing()
@@ -133,6 +145,31 @@ class Watcher:
         return found
 
 
+def _names(directories: Iterable[str]) -> dict[str, list[str]]:
+    """Return all names of each directory by its first: links give it several, and the kernel tells of one."""
+    found: dict[tuple[int, int], list[str]] = {}
+    for directory in sorted(directories):
+        try:
+            status = os.stat(directory)
+        except OSError:
+            continue  # gone meanwhile
+        found.setdefault((status.st_dev, status.st_ino), []).append(directory)
+    return {names[0]: names for names in found.values()}
+
+
+def _notify(directories: Iterable[str]) -> RustNotify:
+    """Have the kernel tell of what lies in these directories. Raises OSError or RuntimeError where it tells no more."""
+    from watchfiles._rust_notify import RustNotify  # `watchfiles.watch` cannot look at a directory alone
+
+    while True:
+        readable = [directory for directory in directories if os.access(directory, os.R_OK)]
+        try:
+            # Not to ignore what is not permitted: that would ignore the limit of watches too (watchfiles 1.3).
+            return RustNotify(readable, False, False, 0, False, False)
+        except FileNotFoundError:
+            continue  # gone meanwhile
+
+
 def why_poll(root: str) -> str:
     """Return why files have to be looked at again and again; empty where they do not."""
     try:
@@ -145,13 +182,13 @@ def why_poll(root: str) -> str:
 
 def _file_system(path: str) -> str:
     """Return the type of the file system that holds a path. Source: proc_pid_mountinfo(5)."""
-    best, kind = "", ""
+    path, best, kind = os.path.join(os.path.realpath(path), ""), "", ""
     try:
-        with open("/proc/self/mountinfo") as file:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as file:
             for line in file:
                 left, _, right = line.partition(" - ")
-                point = left.split()[4].encode().decode("unicode_escape")
-                if len(point) >= len(best) and os.path.join(path, "").startswith(os.path.join(point, "")):
+                point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), left.split()[4])
+                if len(point) >= len(best) and path.startswith(os.path.join(point, "")):
                     best, kind = point, right.split()[0]
     except OSError:
         pass

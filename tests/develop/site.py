@@ -1,7 +1,7 @@
 """A project of a few files, served by `serve` as a developer would, and edited meanwhile."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,10 @@ def app(environ, start_response):
 
 
 class Site(Serving):
-    """`app.py` imports `shop/basket.py`, whose VERSION is what it answers."""
+    """`app.py` imports `shop/basket.py`, whose VERSION is what it answers.
+
+    `before` are words that a shell would find before `serve`.
+    """
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class Site(Serving):
         files: Mapping[str, str] | None = None,
         environ: Mapping[str, str] | None = None,
         ready: bool = True,
+        before: Sequence[str] = (),
         **options: Any,
     ) -> None:
         self.project = directory
@@ -45,7 +49,7 @@ class Site(Serving):
             ready=ready,
         )
         (directory / "run").mkdir()
-        self._argv = (*LIKE_ANYONE, *self._argv)
+        self._argv = (*before, *LIKE_ANYONE, *self._argv)
 
     def save(self, text: str, name: str = "shop/basket.py") -> None:
         """Write a file as an editor does: a new one takes the old one's place."""

@@ -3,11 +3,16 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from launcher.develop.channel import Channel
+from launcher.develop.files import Interest
+from launcher.develop.news import News
+from launcher.develop.project import Project
 from launcher.testing.serving import Serving, wait_for
 from tests.develop.site import APP, Site
 
@@ -97,6 +102,109 @@ def test_modules_that_come_with_several_directories(tmp_path: Path) -> None:
         (tmp_path / "shop" / "a" / "b").mkdir(parents=True)
         (tmp_path / "shop" / "a" / "b" / "c.py").write_text("VERSION = 'deep'\n")
         site.shows("deep")
+
+
+def watched(pid: int) -> set[int]:
+    """Return the inodes that a process watches. Source: proc_pid_fdinfo(5)."""
+    lines = [line for file in Path(f"/proc/{pid}/fdinfo").iterdir() for line in file.read_text().splitlines()]
+    return {int(line.split("ino:")[1].split()[0], 16) for line in lines if line.startswith("inotify ")}
+
+
+def test_a_directory_that_goes_while_others_are_learnt(tmp_path: Path) -> None:
+    (tmp_path / "site" / "shop").mkdir(parents=True)
+    basket = tmp_path / "site" / "shop" / "basket.py"
+    basket.write_text("")
+    lesson = {"modules": [("shop.basket", str(basket))], "afresh": []}
+    project = Project(Interest(str(tmp_path / "site")), Channel(str(tmp_path)), News(None, colour=False))
+    project.learn(lesson, time.time_ns())
+    (tmp_path / "site" / "shop").rename(tmp_path / "gone")
+    assert str(basket.parent) in project.learn(lesson, time.time_ns())
+    project.close()
+
+
+def test_a_clock_that_is_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "app.py"
+    file.write_text("")
+    lesson = {"modules": [("app", str(file))], "afresh": []}
+    project = Project(Interest(str(tmp_path)), Channel(str(tmp_path)), News(None, colour=False))
+    usual = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: usual() - 3600 * 10**9)
+    assert project.learn(lesson, time.time_ns()) == set()
+    project.close()
+
+
+def test_a_project_behind_a_link_and_settings_that_are_one(tmp_path: Path) -> None:
+    real, link, elsewhere = tmp_path / "real", tmp_path / "to_it", tmp_path / "elsewhere"
+    real.mkdir()
+    elsewhere.mkdir()
+    link.symlink_to(real)
+    conf = DJANGO["conf.py"].replace('["pages"', '[Path("pages").resolve()')
+    files = {**DJANGO, "conf.py": conf, "pages/page.html": "one"}
+    site = Site(link, files=files, environ={"PWD": str(link)}, app=None, settings="conf")
+    (real / "conf.py").rename(elsewhere / "conf.py")
+    (real / "conf.py").symlink_to(elsewhere / "conf.py")
+    with site:
+        site.save("# again\n", "shop/__init__.py")
+        wait_for(site.reloads, "a reload, before which the first server has told where templates lie")
+        site.shows("one")
+        site.save("two", "pages/page.html")
+        site.shows("two")
+        (elsewhere / "conf.new").write_text(f"{conf}TEMPLATES[0]['DIRS'] = ['others']\n")
+        (elsewhere / "conf.new").rename(elsewhere / "conf.py")
+        site.shows("none")
+
+
+def test_a_package_that_is_linked_in(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    root.mkdir()
+    with Site(root) as site:
+        (root / "shop").rename(tmp_path / "shop")
+        site.broken()
+        (root / "shop").symlink_to(tmp_path / "shop")
+        site.shows("0")
+        (tmp_path / "shop" / "basket.py").write_text("VERSION = 'edited'\n")
+        site.shows("edited")
+
+
+def test_what_lies_on_the_path_and_what_only_lies_there(tmp_path: Path) -> None:
+    root, library = tmp_path / "project", tmp_path / "library"
+    (library / "other").mkdir(parents=True)
+    (library / "early.py").write_text("")
+    app = APP.replace("from shop import basket", "import early, helper").replace("basket", "helper")
+    environ = {"PYTHONPATH": str(library)}
+    with Site(root, files={"app.py": app, "media/file": ""}, environ=environ, python_path=[str(root / "src")]) as site:
+        site.broken()
+        (root / "src").mkdir()
+        (root / "src" / "helper.py").write_text("VERSION = 1\n")
+        site.shows("1")
+        site.knows_itself("nothing.py")
+        before = len(site.reloads())
+        (library / "other" / "module.py").write_text("")
+        (root / "media" / "scratch").mkdir()
+        wait_for(lambda: (root / "media" / "scratch").stat().st_ino in watched(site.pid), "it to be watched")
+        (root / "media" / "scratch").rmdir()
+        site.save("VERSION = 2\n", "src/helper.py")
+        wait_for(lambda: site.reloads()[before:], "a reload")
+        assert site.reloads()[before:][0].endswith(": src/helper.py")
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("watches", "OS file watch limit reached"),
+        ("instances", "Error creating recommended watcher: Too many open files"),
+    ],
+)
+def test_a_kernel_that_tells_no_more(limit: str, said: str, tmp_path: Path) -> None:
+    lower = f'echo {1 if limit == "watches" else 0} >/proc/sys/user/max_inotify_{limit}; exec "$@"'
+    own = ("unshare", "--user", "--map-root-user", "sh", "-c", lower, "sh")
+    if subprocess.run([*own, "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("nobody may have limits of his own here")
+    with Site(tmp_path, before=own) as site:
+        wait_for(lambda: f"twice a second from now on: {said}" in site.output, "the line")
+        for version in range(1, 3):
+            site.release(version)
+            site.shows(str(version))
 
 
 @pytest.fixture

@@ -133,9 +133,9 @@ def _below(root: str, ignored: frozenset[str]) -> Iterator[str]:
 
 def ignored_by_git(root: str) -> frozenset[str]:
     """Return the directories that git ignores; none where there is no git."""
-    words = ["git", "-C", root, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"]
+    words = ["git", "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory"]
     try:
-        answer = subprocess.run(words, capture_output=True, timeout=10, check=True).stdout
+        answer = subprocess.run(words, cwd=root, capture_output=True, timeout=10, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return frozenset()
     names = answer.decode(sys.getfilesystemencoding(), "surrogateescape").split("\0")

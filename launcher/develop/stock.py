@@ -301,7 +301,9 @@ def spawn(order: Order, descriptors: Sequence[int]) -> int:
     """Start a process in which SIGINT is blocked: an interpreter that is interrupted at its start has much to say."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
-        process = subprocess.Popen(order.argv, env=order.environ, cwd=order.cwd, pass_fds=descriptors)
+        # Where the directory has gone, as with a branch that lacks it, the process is to say what it misses there.
+        cwd = order.cwd if os.path.isdir(order.cwd) else os.sep
+        process = subprocess.Popen(order.argv, env=order.environ, cwd=cwd, pass_fds=descriptors)
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
     process.returncode = 0  # the loop waits for all its children by itself

@@ -5,6 +5,7 @@ It has imported what is not the project's, and nothing else. It begins anew unti
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import importlib
 import json
@@ -119,7 +120,8 @@ def begin(order: dict[str, Any]) -> None:
     """Be the server that was ordered."""
     os.environ.clear()
     os.environ.update(order["environ"])
-    os.chdir(order["cwd"])
+    with contextlib.suppress(OSError):  # it has gone: what is missed is told when the application is loaded
+        os.chdir(order["cwd"])
     importlib.invalidate_caches()
     become(order["argv"])
 

@@ -81,10 +81,10 @@ class Watcher:
     def _listening(self) -> Callable[[], None]:
         try:
             notify = _notify(self._names)
+        except UnicodeError:
+            return self._give_up("the name of a directory is not UTF-8")
         except (OSError, RuntimeError) as error:
-            self.trouble = f"{str(error).partition(' about ')[0].rstrip('.')} (sysctl fs.inotify)"
-            self._late_s = 2 * LOOK_S
-            return self._looking()
+            return self._give_up(f"{str(error).partition(' about ')[0].rstrip('.')} (sysctl fs.inotify)")
 
         def listen() -> None:
             step = IDLE_STEP_MS
@@ -106,6 +106,11 @@ class Watcher:
             notify.close()
 
         return listen
+
+    def _give_up(self, why: str) -> Callable[[], None]:
+        self.trouble = why
+        self._late_s = 2 * LOOK_S
+        return self._looking()
 
     def _by_all_names(self, path: str) -> Iterator[str]:
         directory, name = os.path.split(path)
@@ -158,7 +163,10 @@ def _names(directories: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _notify(directories: Iterable[str]) -> RustNotify:
-    """Have the kernel tell of what lies in these directories. Raises OSError or RuntimeError where it tells no more."""
+    """Have the kernel tell of what lies in these directories.
+
+    Raises OSError or RuntimeError where it tells no more, UnicodeError where watchfiles does not take a name.
+    """
     from watchfiles._rust_notify import RustNotify  # `watchfiles.watch` cannot look at a directory alone
 
     while True:

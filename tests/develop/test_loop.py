@@ -15,7 +15,7 @@ from launcher.errors import Exit
 from launcher.testing.serving import wait_for
 from tests.develop.site import APP, Site
 from tests.live.load import Load
-from tests.machine import SERVERS
+from tests.machine import SERVERS, write_tree
 
 DJANGO = {
     "conf.py": "SECRET_KEY = 'of the tests'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'urls'\n",
@@ -388,11 +388,12 @@ def answers(word: str) -> str:
     return APP.replace("basket.VERSION", repr(word)).replace("from shop import basket", "")
 
 
-def test_a_name_that_is_not_utf_8(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", [b"caf\xe9.py", b"caf\xe9/menu.py"], ids=["file", "directory"])
+def test_a_name_that_is_not_utf_8(name: bytes, tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.release(1)
         site.shows("1")
-        Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.py")).write_text("")
+        write_tree(tmp_path, {os.fsdecode(name): ""})
         wait_for(lambda: "twice a second from now on" in site.output, "the line")
         site.release(2)
         site.shows("2")

@@ -95,6 +95,18 @@ def test_another_directory_in_the_place_of_one(tmp_path: Path) -> None:
         site.shows("2")
 
 
+def test_a_project_that_goes_and_comes_again(tmp_path: Path) -> None:
+    root, away = tmp_path / "project", tmp_path / "away"
+    with Site(root, environ={"XDG_RUNTIME_DIR": str(tmp_path)}) as site:
+        site.warmed_up()
+        root.rename(away)
+        wait_for(lambda: site.request("/").status == 500, "a page that says so")
+        away.rename(root)
+        site.shows("1000")
+        site.release(1)
+        site.shows("1")
+
+
 def test_modules_that_come_with_several_directories(tmp_path: Path) -> None:
     with Site(tmp_path) as site:
         site.save("from shop.a.b.c import VERSION\n")

@@ -29,6 +29,8 @@ def stand_by(words: Iterable[socket.socket], directory: str) -> None:
     """Have this process, and all that are forked from it, wait for the words."""
     global _words, _directory
     _words, _directory = tuple(words), directory
+    for word in _words:
+        word.set_inheritable(False)  # it is not for what the application starts
 
 
 def wait() -> None:

@@ -24,11 +24,17 @@ def app(environ, start_response):
         "directory": os.getcwd(), "path": sys.path, "argv": sys.argv, "umask": umask,
         "environ": {name: value for name, value in os.environ.items() if name not in OWN},
         "signals": [str(signal.getsignal(number)).partition(" at ")[0] for number in handled],
-        "random": random.random(),
+        "random": random.random(), "handed_on": sum(map(hands_on, os.listdir("/proc/self/fd"))),
     }
     body = json.dumps(facts).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
+
+def hands_on(number):
+    try:
+        return os.get_inheritable(int(number)) and os.readlink(f"/proc/self/fd/{number}").startswith("socket:")
+    except OSError:
+        return False
 
 OWN = ("NOTIFY_SOCKET", "LISTEN_PID", "LAUNCHER_WARM", "LAUNCHER_DEVELOP")
 # Each server has another.

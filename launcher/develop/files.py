@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-NEVER = frozenset(
-    (
-        "__pycache__", "node_modules", ".git", ".hg", ".svn", ".tox", ".nox", ".idea", ".vscode",
-        ".mypy_cache", ".ruff_cache", ".pytest_cache", ".hypothesis",
-    )
-)  # fmt: skip
-"""Directories that nobody imports from."""
+NEVER = frozenset(("__pycache__", "node_modules", "site-packages", "dist-packages"))
+"""Directories that nobody edits, besides those whose name begins with a dot."""
+KERNEL = ("/dev", "/proc", "/sys")
+"""Where somebody has his project in `/`, as in a container."""
 READ_AFRESH = ("templates", "jinja2", "static", "locale")
 """Directories of a Django application whose files need no restart."""
 MODULES = (".py", ".so")
@@ -123,11 +120,11 @@ def _below(root: str, ignored: frozenset[str]) -> Iterator[str]:
     yield root
     try:
         with os.scandir(root) as entries:
-            found = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False) and entry.name not in NEVER]
+            names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
     except OSError:
         return
-    for path in found:
-        if path not in ignored and not os.path.exists(os.path.join(path, "pyvenv.cfg")):
+    for path in [os.path.join(root, name) for name in names if name[0] != "." and name not in NEVER]:
+        if path not in ignored and path not in KERNEL and not os.path.exists(os.path.join(path, "pyvenv.cfg")):
             yield from _below(path, ignored)
 
 

@@ -1,5 +1,6 @@
 """What the loop notices: what a project gets for the first time, new directories, and files of which nobody tells."""
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -15,6 +16,7 @@ from launcher.develop.news import News
 from launcher.develop.project import Project
 from launcher.testing.serving import Serving, wait_for
 from tests.develop.site import APP, Site
+from tests.machine import write_tree
 
 pytestmark = pytest.mark.live
 
@@ -100,8 +102,10 @@ def test_a_project_that_goes_and_comes_again(tmp_path: Path) -> None:
     with Site(root, environ={"XDG_RUNTIME_DIR": str(tmp_path)}) as site:
         site.warmed_up()
         root.rename(away)
-        wait_for(lambda: site.request("/").status == 500, "a page that says so")
-        away.rename(root)
+        try:
+            site.broken()
+        finally:
+            away.rename(root)  # what it says is kept there
         site.shows("1000")
         site.release(1)
         site.shows("1")
@@ -118,8 +122,20 @@ def test_modules_that_come_with_several_directories(tmp_path: Path) -> None:
 
 def watched(pid: int) -> set[int]:
     """Return the inodes that a process watches. Source: proc_pid_fdinfo(5)."""
-    lines = [line for file in Path(f"/proc/{pid}/fdinfo").iterdir() for line in file.read_text().splitlines()]
-    return {int(line.split("ino:")[1].split()[0], 16) for line in lines if line.startswith("inotify ")}
+    found: set[int] = set()
+    for file in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            lines = file.read_text().splitlines()
+            found.update(int(line.split("ino:")[1].split()[0], 16) for line in lines if line.startswith("inotify "))
+    return found
+
+
+def test_directories_that_nobody_edits(tmp_path: Path) -> None:
+    names = ["shop/basket.py", ".cache/deep/file.py", ".own/module.py", "lib/site-packages/six.py", "env/pyvenv.cfg"]
+    write_tree(tmp_path, dict.fromkeys([*names, "env/bin/activate.py"], ""))
+    loaded = frozenset([str(tmp_path / ".own" / "module.py")])
+    found = Interest(str(tmp_path), loaded=loaded).directories()
+    assert found == {str(tmp_path / name) for name in ("", "shop", ".own", "lib")}
 
 
 def test_a_directory_that_goes_while_others_are_learnt(tmp_path: Path) -> None:

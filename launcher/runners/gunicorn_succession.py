@@ -7,12 +7,12 @@ of its descriptors those that this module carries over.
 import json
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from gunicorn import sock
 from gunicorn.workers.workertmp import WorkerTmp
 
+from . import streams
 from .gthread import Worker
 from .gunicorn_ledger import Ledger
 from .gunicorn_place import Place
@@ -98,8 +98,7 @@ def succeed(arbiter: "Arbiter", reload: Reload) -> NoReturn:
             os.kill(os.getpid(), number)  # its queue goes with this program
         for descriptor in succession.descriptors():
             os.set_inheritable(descriptor, True)
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        streams.flush()
         os.execve(reload.verdict.argv[0], reload.verdict.argv, environ)
     finally:
         for descriptor in succession.descriptors():

@@ -18,7 +18,7 @@ from wsgiref.types import WSGIApplication
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
 from ..supervise.notices import Post, has_the_word
-from . import before_fork
+from . import before_fork, streams
 from .arguments import Options
 from .duties import Duties
 from .loading import in_time
@@ -202,9 +202,5 @@ def _end(status: int, unfinished: int, signals: Signals, options: Options) -> No
 
 
 def _end_now(status: int) -> NoReturn:
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError):
-            pass  # whoever read it has gone
+    streams.flush()
     os._exit(status)

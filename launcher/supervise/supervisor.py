@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import socket
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -18,6 +17,7 @@ from .. import instance
 from ..application import DEVELOP
 from ..board import Board
 from ..lean import Generic, TypeVar
+from ..runners import streams
 from ..runners.identity import give_up_root
 from ..systemd import notify
 from . import actions as act
@@ -245,8 +245,7 @@ class Supervisor(Generic[T]):
 
     def fork(self, live: Callable[[], NoReturn], environ: Mapping[str, str]) -> int:
         """Return the process in which `live` is called: with this environment, signals blocked and nothing of ours."""
-        sys.stdout.flush()
-        sys.stderr.flush()
+        streams.flush()
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         pid = os.fork()
         if not pid:

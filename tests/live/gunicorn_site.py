@@ -4,6 +4,7 @@ import contextlib
 import os
 import queue
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -45,6 +46,7 @@ class Site(Serving):
         environ: Mapping[str, str] | None = None,
         ready: bool = True,
         pass_fds: tuple[int, ...] = (),
+        python: str = sys.executable,
         **options: Any,
     ) -> None:
         self.options = {
@@ -59,6 +61,7 @@ class Site(Serving):
             environ={"XDG_RUNTIME_DIR": str(directory), **(environ or {})},
             ready=ready,
             pass_fds=pass_fds,
+            python=python,
         )
 
     def __enter__(self) -> "Site":

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -193,6 +194,15 @@ def test_watchdog_waits_while_the_main_process_loads_new_code(tmp_path: Path) ->
             messages = until(receive, "WATCHDOG_USEC=2000000")
             assert any(each.startswith("WATCHDOG_USEC=300000000") for each in messages)
             until(receive, "READY=1")
+
+
+def test_main_process_starts_again_though_nobody_reads_its_log(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/bash\nexec {sys.executable} "$@" 2> >(sed -u "/Booting/q" >&2)\n')
+    python.chmod(0o755)
+    with Site(tmp_path, preload=True, python=str(python)) as site:
+        site.reload()
+        site.stop()
 
 
 def test_upgrade_by_sigusr2_is_refused(tmp_path: Path) -> None:

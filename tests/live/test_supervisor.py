@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -124,6 +125,17 @@ def test_of_workers_that_fail_together_one_says_why(server: str, tmp_path: Path)
     with Runner(server, *flags, app="launcher.wsgi:application", environ=environ, ready=False) as runner:
         assert runner.wait() == 4
         assert runner.text.count("serve: broken cannot be imported") == 1, runner.text
+
+
+def test_log_that_cannot_be_written_ends_nothing(server: str) -> None:
+    python = ("sh", "-c", 'exec "$@" >/dev/full 2>&1', "sh", sys.executable)
+    with Runner(server, bind=["unix:DIR/socket"], python=python, ready=False) as runner:
+        runner.wait_for_notice("READY=1")
+        runner.addresses = [f"unix:{runner.directory}/socket"]
+        (first,) = wait_for_workers(runner, 1)
+        os.kill(first, signal.SIGKILL)
+        wait_for_workers(runner, 1, but=first)
+        runner.stop()
 
 
 # Stop

@@ -298,7 +298,7 @@ class Crew:
             self._give_up(status if status > 0 else Exit.NOT_READY, now)
             return
         # The first is replaced at once: an accident should cost nobody anything.
-        delay = 0.0 if self._deaths == 1 else min(FIRST_DELAY_S * 2 ** (self._deaths - 2), LONGEST_DELAY_S)
+        delay = 0.0 if self._deaths == 1 else min(FIRST_DELAY_S * 2 ** min(self._deaths - 2, 9), LONGEST_DELAY_S)
         self._start_at = now + delay
         self._say("error", f"{how}: another is started" + (f" in {delay:g} s" if delay else ""))
 

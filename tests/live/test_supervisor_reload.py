@@ -120,6 +120,18 @@ def test_new_workers_that_die_leave_the_old_ones(server: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("server", SERVERS)
+def test_reload_ends_well_though_its_record_has_gone(server: str, tmp_path: Path) -> None:
+    site = Site(tmp_path, server)
+    with site.serving as serving:
+        site.answering(2)
+        vanish = "__import__('shutil').rmtree(os.environ['LAUNCHER_INSTANCE'], True)"
+        site.release(f"2 if os.getppid() != {serving.pid} else {vanish} or 2")  # the proof needs it
+        serving.signal(signal.SIGHUP)
+        wait_for(lambda: "reloaded: generation 2" in serving.output, "the end of the reload")
+        assert site.ask()["release"] == 2
+
+
+@pytest.mark.parametrize("server", SERVERS)
 def test_reload_changes_options_and_environment(server: str, tmp_path: Path) -> None:
     site = Site(tmp_path, server)
     with site.serving as serving:

@@ -15,7 +15,6 @@ from wsgiref.types import WSGIApplication
 # waitress 3.0.2 ships no types.
 from waitress import wasyncore  # type: ignore[import-untyped]
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
-from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer, UnixWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
@@ -25,16 +24,16 @@ from ..middleware.head import without_body_to_head
 from .arguments import WaitressOptions
 from .duties import Duties
 from .signals import Signals
-from .waitress_http import Parser, Task
+from .waitress_channel import Channel, Limits
 from .worker import Serve
 
 Files = dict[int, Any]
 
-OUTPUT = object()
-
 MAINTENANCE_S = 0.2
 """How late a timeout may be noticed."""
 LOOP_S = 1.0
+PAUSE_S = 0.5
+"""How long nobody is accepted after the process ran out of descriptors or memory."""
 
 OURS = {
     **dict.fromkeys(("host", "port", "ipv4", "ipv6", "listen", "sockets", "unix_socket"), "--bind"),
@@ -50,71 +49,7 @@ OURS = {
 WITHOUT_EFFECT = ("cleanup_interval", "asyncore_loop_timeout")
 """Settings of a loop that is not run here."""
 
-
-class Limits:
-    """How long connections may be silent, in seconds; a stop changes the rules for all of them."""
-
-    def __init__(self, client_timeout: float, keepalive: float) -> None:
-        self.client_timeout = client_timeout
-        self.keepalive = keepalive
-        self.draining = False
-        self.first_request = client_timeout
-
-    def drain(self, next_request: float, first_request: float) -> None:
-        """Wait hardly any longer for requests that nobody has begun to send."""
-        self.draining = True
-        self.keepalive = min(self.keepalive, next_request)
-        self.first_request = min(self.client_timeout, first_request)
-
-    def overdue(self, channel: "Channel", now: float) -> bool:
-        """Return whether we have waited for this client long enough."""
-        silent_s = now - channel.last_activity
-        if channel.total_outbufs_len:
-            # Output is there a moment before the first attempt to send it: that is no silence of the client.
-            return min(silent_s, channel.watched(OUTPUT, now)) > self.client_timeout
-        if channel.requests:
-            channel.watched(None, now)
-            return False
-        if channel.request is not None:
-            # A head that trickles in has this time in all, a body for each of its pieces.
-            head_s = channel.watched(channel.request, now) if not channel.request.headers_finished else 0.0
-            return max(silent_s, head_s) > self.client_timeout
-        channel.watched(None, now)
-        if channel.answered:
-            return silent_s > self.keepalive
-        return silent_s > self.first_request
-
-
-class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection that knows what is waited for."""
-
-    last_activity: float
-    request: Any
-    requests: list[Any]
-    total_outbufs_len: int
-
-    parser_class = Parser
-    task_class = Task
-    answered = False
-    """Whether it has had a request that was complete."""
-    _watched: object = None
-    _watched_since = 0.0
-
-    def service(self) -> None:
-        self.answered = True
-        self.server.tally.add()
-        super().service()
-
-    def watched(self, thing: object, now: float) -> float:
-        """Return for how many seconds this has been what is waited for, as far as anybody looked."""
-        if thing is not self._watched:
-            self._watched, self._watched_since = thing, now
-        return now - self._watched_since
-
-    @property
-    def busy(self) -> bool:
-        """Whether something of a request or its answer is here."""
-        return bool(self.requests or self.request is not None or self.total_outbufs_len)
+logger = logging.getLogger("launcher.runner")
 
 
 class Tally:
@@ -147,6 +82,19 @@ class Listener:
     tally: Tally
     give_way: Callable[[], None]
     active_channels: dict[int, Channel]
+    accept_again = 0.0
+
+    def readable(self) -> bool:
+        return time.monotonic() >= self.accept_again and bool(super().readable())  # type: ignore[misc]  # see below
+
+    def accept(self) -> Any:
+        try:
+            return super().accept()  # type: ignore[misc]
+        except OSError as error:
+            # waitress 3.0.2 would try again at once, with a traceback each time.
+            logger.warning("cannot accept: %s", error)
+            self.accept_again = time.monotonic() + PAUSE_S
+            return None
 
     def handle_accept(self) -> None:
         self.give_way()
@@ -295,8 +243,8 @@ class Loop:
         wasyncore.loop(wait, use_poll=self.adj.asyncore_use_poll, map=self.files, count=1)
         self.duties.requests = self.tally.count
         self.duties.turn(self._submit, len(self.files))
-        now = time.time()
-        if not 0 <= self._next_maintenance - now <= MAINTENANCE_S:
+        now = time.monotonic()
+        if now >= self._next_maintenance:
             self._next_maintenance = now + MAINTENANCE_S
             for listener in self.listeners:
                 listener.maintenance(now)

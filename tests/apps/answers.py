@@ -65,6 +65,14 @@ def on_process(environ: WSGIEnvironment, start_response: StartResponse) -> Itera
     return [json.dumps(facts).encode()]
 
 
+def on_jump(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Put the clock forward, as this process sees it."""
+    real = time.time
+    time.time = lambda: real() + 3600
+    start_response("200 OK", TEXT)
+    return [b"an hour later"]
+
+
 def on_variables(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [("Content-Type", "application/json")])
     return [json.dumps(dict(os.environ)).encode()]

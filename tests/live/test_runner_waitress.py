@@ -71,6 +71,17 @@ def test_more_connections_than_select_can_watch() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+def test_clock_that_is_put_forward_cuts_nobody_off() -> None:
+    with Runner("waitress", "--keepalive", "60") as runner, runner.client() as client:
+        assert client.ask("/hello").body == b"hello"
+        assert runner.ask("/jump").body == b"an hour later"
+        client.sock.settimeout(1)
+        with pytest.raises(TimeoutError):
+            client.sock.recv(1)
+        assert client.ask("/hello").body == b"hello"
+        assert runner.stop() == 0
+
+
 def test_head_that_trickles_in_has_client_timeout_in_all() -> None:
     with Runner("waitress", "--client-timeout", "0.6") as runner, runner.client() as client:
         since = time.monotonic()

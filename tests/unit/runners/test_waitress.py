@@ -6,7 +6,8 @@ from waitress.adjustments import Adjustments  # type: ignore[import-untyped]  # 
 
 from launcher.runners import arguments
 from launcher.runners.arguments import WaitressOptions
-from launcher.runners.waitress_server import OURS, WITHOUT_EFFECT, Channel, Limits, settings
+from launcher.runners.waitress_channel import Channel, Limits
+from launcher.runners.waitress_server import OURS, WITHOUT_EFFECT, settings
 
 
 def channel(**state: Any) -> Channel:

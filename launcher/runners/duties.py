@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..supervise.notices import REPLACE, Post
 from .arguments import Options
+from .memory import Memory
 
 EVERY_S = 1.0
 GIVE_WAY_S = 0.001
@@ -30,6 +31,7 @@ class Duties:
             self._most_requests = options.max_requests + drawn
         self._max_age = options.max_worker_age
         self._max_memory = options.max_worker_memory
+        self._memory = Memory() if self._max_memory else None
         self._beat_every = options.worker_timeout / 4
         self._asked = False
         self._gone = False
@@ -73,7 +75,7 @@ class Duties:
             self._post.board.count(self._post.row, self.requests)
             if self._max_age and now - self._began >= self._max_age:
                 self._ask(f"it is {now - self._began:.0f} s old")
-            if self._max_memory and (resident := resident_bytes()) > self._max_memory:
+            if self._memory and (resident := self._memory.resident()) > self._max_memory:
                 self._ask(f"it has {resident / 2**20:.0f} MiB")
 
     def longest_wait(self) -> float:
@@ -92,9 +94,3 @@ class Duties:
         if not self._asked:
             self._asked = True
             self._post.tell(f"{REPLACE}={reason}")
-
-
-def resident_bytes() -> int:
-    """Return the resident memory of this process. Source: proc_pid_statm(5)."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

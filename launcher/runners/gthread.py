@@ -31,6 +31,7 @@ from .gunicorn_clients import Clients
 from .gunicorn_head import settle
 from .gunicorn_limit import Limit
 from .loading import in_time
+from .memory import Memory
 
 if TYPE_CHECKING:
     from .gunicorn_place import Place
@@ -61,6 +62,7 @@ class Worker(ThreadWorker):
         self.client_timeout: float | None = given.get("client_timeout")
         self.max_age: float = given.get("max_worker_age") or math.inf
         self.max_memory: float = given.get("max_worker_memory") or math.inf
+        self.memory = Memory() if self.max_memory < math.inf else None
         seconds = given.get("request_timeout")
         self.limit = Limit(seconds, self.log, self.retire) if seconds else None
         self.others: list[int] = []
@@ -102,11 +104,6 @@ class Worker(ThreadWorker):
             if DEVELOP in os.environ and threading.active_count() > 1:
                 os._exit(0)  # Ctrl-C waits for nobody, and the interpreter's end would
 
-    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        if self.booted:
-            self.clients.dismiss()  # the interpreter's end waits for the threads, and they would go on accepting
-        BaseWorker.handle_abort(self, sig, frame)
-
     # The main thread
 
     def run(self) -> None:
@@ -119,16 +116,19 @@ class Worker(ThreadWorker):
         self.born = time.monotonic()
         # Workers that started together shall not retire together.
         self.old_at = self.born + self.max_age * random.uniform(0.9, 1.0)
-        self.clients.listen(True)
+        self.clients.listen()
         self.report()
         self.notify()  # gunicorn 27.0.1 takes a worker for young for ever until it has done so
         self.clients.call()
         self.place.ready()
         for thread in threads[1:]:
             thread.start()  # which waits until it runs: the first request need not
-        while self.alive:
-            self.tick()
-        self.end(threads)
+        try:
+            while self.alive:
+                self.tick()
+            self.end(threads)
+        finally:
+            self.clients.dismiss()  # the interpreter's end waits for the threads, and they would go on accepting
 
     def tick(self) -> None:
         """Do what is due every second."""
@@ -168,7 +168,7 @@ class Worker(ThreadWorker):
             return f"after {self.nr} requests"
         if now >= self.old_at:
             return f"{now - self.born:.0f} s old"
-        if self.max_memory < math.inf and (used := resident_bytes()) > self.max_memory:
+        if self.memory and (used := self.memory.resident()) > self.max_memory:
             return f"{used} bytes of memory"
         return ""
 
@@ -291,9 +291,3 @@ class Settled:
         value = getattr(self._cfg, name)
         setattr(self, name, value)
         return value
-
-
-def resident_bytes() -> int:
-    """Return this process's resident memory. Source: proc_pid_statm(5)."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")

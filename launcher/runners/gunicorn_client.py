@@ -84,8 +84,8 @@ class ClientSocket(_Impatient):
         for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
             self.setsockopt(socket.SOL_SOCKET, option, _timeval(seconds))
         if self.family != socket.AF_UNIX:
-            # socket.sendfile() would try again for ever.
-            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(seconds * 1000))
+            # socket.sendfile() would try again for ever. The kernel takes 24 days at most.
+            self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, min(int(seconds * 1000), 2**31 - 1))
 
 
 class TLSSocket(_Impatient, ssl.SSLSocket):

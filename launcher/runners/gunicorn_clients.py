@@ -52,21 +52,22 @@ class Clients:
         for listener in worker.sockets:
             listener.setblocking(False)
             self._listeners[listener.fileno()] = listener, listener.getsockname()
-        self._listening = self._leaving = False
+        self._listening = self._leaving = self._exhausted = False
         self._listening_lock = threading.Lock()
         self._accepting_lock = threading.Lock()
         self._epoll = select.epoll()
         self._bell = os.eventfd(0)
         self._epoll.register(self._bell, select.EPOLLIN)
-        self._canary = os.eventfd(0, os.EFD_NONBLOCK)
+        self._canary = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         # Each write wakes one thread, and nobody has to read.
         self._epoll.register(self._canary, select.EPOLLIN | select.EPOLLET)
 
     # For the main thread
 
-    def listen(self, wanted: bool) -> None:
+    def listen(self) -> None:
+        """Listen while there is room: whoever changes what decides that comes by here afterwards."""
         with self._listening_lock:
-            wanted = wanted and self.worker.alive
+            wanted = self.worker.alive and len(self.open) < self._limit and not self._exhausted
             if wanted == self._listening:
                 return
             self._listening = wanted
@@ -82,16 +83,21 @@ class Clients:
 
     def expire(self) -> None:
         """Close what has waited for too long."""
+        self._exhausted = False
+        self.listen()
         now = time.monotonic()
         for descriptor, connection in self._waiting.copy().items():
             if connection.deadline > now or (connection.silent and _has_input(descriptor)):
                 continue  # what has come just now is to be answered
-            if self._waiting.pop(descriptor, None) is not None:
+            found = self._waiting.pop(descriptor, None)
+            if found is connection:
                 self._drop(connection)
+            elif found is not None:
+                self._wait(found)  # a new one, which has the descriptor of one that a thread closed meanwhile
 
     def leave(self, *, last: bool) -> None:
         """Accept nobody any more; with `last`, nobody else does, so take those whom the kernel has accepted."""
-        self.listen(False)
+        self.listen()
         with self._accepting_lock:
             for listener, name in self._listeners.values():
                 if last:
@@ -152,7 +158,8 @@ class Clients:
         except OSError as error:
             if error.errno not in (errno.EAGAIN, errno.ECONNABORTED):
                 self.worker.log.error("Cannot accept: %s", error)
-                time.sleep(0.1)
+                self._exhausted = True  # until somebody goes, or for a second
+                self.listen()
             return None
         sock = ClientSocket(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
         connection = self._connection(self.worker.cfg, sock, client, name)
@@ -161,7 +168,7 @@ class Clients:
         self.open.add(connection)
         self.worker.report()
         if len(self.open) >= self._limit:
-            self.listen(False)
+            self.listen()
         return connection
 
     def _advance(self, connection: Connection) -> None:
@@ -227,10 +234,9 @@ class Clients:
         self.open.discard(connection)
         util.close(connection.sock)
         self.worker.report()
-        if self.worker.alive:
-            if not self._listening and len(self.open) < self._limit:
-                self.listen(True)
-        else:
+        self._exhausted = False
+        self.listen()
+        if not self.worker.alive:
             self.worker.ring()
 
 

@@ -2,9 +2,11 @@
 
 import contextlib
 import errno
+import itertools
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -128,6 +130,14 @@ def refused(address: str) -> bool:
     except OSError as error:
         return error.errno == errno.ENOENT
     return False
+
+
+def leave_no_descriptor(pid: int) -> None:
+    """Have a process open nothing any more, until it closes something."""
+    taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))
+    limit = next(number for number in itertools.count() if number not in taken)
+    _, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
 
 
 class Hold:

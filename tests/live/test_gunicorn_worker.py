@@ -26,7 +26,7 @@ import pytest
 from launcher.runners.gunicorn_client import HELD_BYTES
 from launcher.testing.client import DEADLINE_S
 from launcher.testing.serving import session_members, wait_for
-from tests.live.runner_process import ROOT, Client, Hold, Response
+from tests.live.runner_process import ROOT, Client, Hold, Response, leave_no_descriptor
 
 pytestmark = pytest.mark.live
 
@@ -313,6 +313,51 @@ def test_connections_beyond_the_limit_wait_for_others_to_leave() -> None:
         assert clients[3].answer().status == 200
         for client in clients:
             client.close()
+
+
+def test_worker_without_a_descriptor_left_serves_whom_it_has() -> None:
+    with Gunicorn("--keep-alive", "60", max_worker_memory=10**12) as server, server.client() as client:
+        pid = client.ask("/").json()["pid"]
+        leave_no_descriptor(pid)
+        with server.client() as late:
+            late.get("/")
+            since = time.monotonic()
+            server.wait_for_line("Cannot accept", times=3)
+            assert time.monotonic() - since > 1, "it tries all the time"
+            assert client.ask("/").json()["pid"] == pid
+            client.close()
+            assert late.answer().json()["pid"] == pid
+
+
+def test_client_that_gets_the_descriptor_of_one_who_goes_is_not_lost() -> None:
+    late = """
+import time
+from app import app
+from launcher.runners import gunicorn_clients
+
+has_input = gunicorn_clients._has_input
+
+def has_input_with_a_pause_after_it(descriptor):
+    found = has_input(descriptor)
+    print("looks", flush=True)
+    time.sleep(0.5)
+    print("has looked", flush=True)
+    return found
+
+gunicorn_clients._has_input = has_input_with_a_pause_after_it
+"""
+    with Gunicorn("--keep-alive", "1", app="late:app", files={"late.py": late}) as server:
+        with server.client() as first:
+            assert first.ask("/").status == 200
+            server.wait_for_line("looks")
+        with server.client() as second:
+            server.wait_for_line("has looked")
+            assert second.ask("/").status == 200
+
+
+def test_limit_of_a_month_is_no_fault() -> None:
+    with Gunicorn(client_timeout=30 * 86400) as server:
+        assert server.ask().status == 200
 
 
 # Slow clients

@@ -15,7 +15,7 @@ import pytest
 import waitress  # type: ignore[import-untyped]  # waitress 3.0.2 ships no types
 
 from launcher.testing.serving import wait_for
-from tests.live.runner_process import ROOT, Client, Hold, Runner, refused
+from tests.live.runner_process import ROOT, Client, Hold, Runner, leave_no_descriptor, refused
 
 pytestmark = pytest.mark.live
 
@@ -701,4 +701,19 @@ def test_threads_do_not_leak(server: str) -> None:
                     client.get(path, "Connection: close")
                     client.rest()
         assert runner.ask("/process").json()["threads"] == before
+        assert runner.stop() == 0
+
+
+def test_worker_without_a_descriptor_left_serves_whom_it_has(server: str) -> None:
+    with Runner(server, "--keepalive", "60", "--max-worker-memory", str(10**12)) as runner, runner.client() as client:
+        pid = client.ask("/process").json()["pid"]
+        leave_no_descriptor(pid)
+        with runner.client() as late:
+            late.get("/process")
+            since = time.monotonic()
+            wait_for(lambda: runner.text.count("cannot accept: ") >= 3, "three tries")
+            assert time.monotonic() - since > 0.9, "it tries all the time"
+            assert client.ask("/process").json()["pid"] == pid
+            client.close()
+            assert late.answer().json()["pid"] == pid
         assert runner.stop() == 0

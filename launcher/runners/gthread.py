@@ -73,6 +73,11 @@ class Worker(ThreadWorker):
         # ThreadWorker's would make a pool.
         BaseWorker.init_process(self)
 
+    def init_signals(self) -> None:
+        super().init_signals()
+        # gunicorn 27.0.1 would have it end the worker, and a terminal that closes sends it to every process.
+        signal.signal(signal.SIGHUP, lambda sig, frame: None)
+
     def load_wsgi(self) -> None:
         # It has nothing to finish yet, and an import may take long.
         signal.signal(signal.SIGTERM, signal.SIG_DFL)

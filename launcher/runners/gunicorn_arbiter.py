@@ -206,7 +206,8 @@ class Arbiter(arbiter.Arbiter):
             # The first one alone: what cannot be loaded is said once, and what can is ready sooner.
             wanted = self.num_workers if self.ledger.served() else min(1, self.num_workers)
             for _ in range(wanted - len(staying)):
-                self.spawn_worker()
+                if not self.spawn_worker():
+                    break
         if sum(worker.pid in ready for worker in staying) >= self.num_workers:
             self._pause = 0.0
             for worker in self.WORKERS.values():
@@ -225,9 +226,15 @@ class Arbiter(arbiter.Arbiter):
             self.kill_worker(worker.pid, signal.SIGTERM)
 
     def spawn_worker(self) -> int:
+        """Return the process of a new worker; 0 where there is no room for it while others serve."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+        pid = 0
         try:
-            pid: int = super().spawn_worker()
+            pid = super().spawn_worker()
+        except (OSError, RuntimeError) as error:
+            if os.getpid() != self.pid or not self.ledger.served():
+                raise
+            self._try_later(f"No worker can be made: {error}")
         finally:
             if os.getpid() == self.pid:  # a worker that ends comes by here too
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -282,9 +289,12 @@ class Arbiter(arbiter.Arbiter):
             return
         if not self.ledger.served() and self._pause >= LAST_PAUSE_S:
             raise HaltServer("No worker becomes ready: each ended while it loaded the application", Exit.NOT_READY)
+        self._try_later(f"Worker (pid:{worker.pid}) ended before it was ready")
+
+    def _try_later(self, what: str) -> None:
         self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE_S)
         self._spawn_at = time.monotonic() + self._pause
-        self.log.error("Worker (pid:%s) ended before it was ready: the next try is in %.0f s", worker.pid, self._pause)
+        self.log.error("%s: the next try is in %.0f s", what, self._pause)
 
     # Signals
 

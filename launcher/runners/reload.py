@@ -71,7 +71,10 @@ class Reload:
         if directory is None and VARIABLE not in os.environ:
             self.verdict = Verdict(True)  # a server that somebody started by hand, on an application of its own
             return
-        self._reader, self._process = _prove(directory)
+        try:
+            self._reader, self._process = _prove(directory)
+        except OSError as error:
+            self.verdict = Verdict(False, f"there is no room for the proof: {error.strerror}")
 
     def _begin(self, directory: str | None, generation: int, environ: Mapping[str, str]) -> None:
         self.generation = generation
@@ -194,7 +197,7 @@ class Reload:
 
 
 def _prove(directory: str | None) -> tuple[int, "subprocess.Popen[bytes]"]:
-    """Start the proof; return where its verdict can be read, without waiting."""
+    """Start the proof; return where its verdict can be read, without waiting. Raises OSError."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
     whole = ["launcher", "prove", directory or "", str(writer)]
@@ -206,6 +209,9 @@ def _prove(directory: str | None) -> tuple[int, "subprocess.Popen[bytes]"]:
             pass_fds=[writer],
             start_new_session=True,
         )
+    except OSError:
+        os.close(reader)
+        raise
     finally:
         os.close(writer)
     return reader, process

@@ -152,9 +152,14 @@ class Server:
     def _submit(self, work: Connection | Callable[[], None]) -> None:
         """Have a thread do something. They come when they are needed: eight at once would delay the first answer."""
         if self._working >= len(self._threads) < self._most_threads:
-            name = f"wsgiref-{len(self._threads)}"
-            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
-            self._threads[-1].start()
+            thread = threading.Thread(target=self._work, name=f"wsgiref-{len(self._threads)}", daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no room for it: those that are here have more to do
+                if not self._threads:
+                    raise
+            else:
+                self._threads.append(thread)
         self._ready.put(work)
 
     def _take_back(self, connection: Connection) -> None:

@@ -15,6 +15,24 @@ def become_subreaper() -> None:
         raise OSError(ctypes.get_errno(), "cannot become a subreaper")
 
 
+class CannotFork(Exception):
+    """There is no room for another process."""
+
+
+def fork() -> int:
+    """Fork; in the child all signals are blocked. Raises CannotFork."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    pid = -1
+    try:
+        pid = os.fork()
+    except OSError as error:
+        raise CannotFork(f"cannot make a process: {error.strerror}") from error
+    finally:
+        if pid:
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    return pid
+
+
 def ended() -> Iterator[tuple[int, int]]:
     """Yield each child that has ended, with its exit status or the negative number of the signal that ended it."""
     while True:

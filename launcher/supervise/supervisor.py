@@ -16,15 +16,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from .. import instance
 from ..application import DEVELOP
 from ..board import Board
+from ..errors import Exit
 from ..lean import Generic, TypeVar
 from ..runners import streams
 from ..runners.identity import give_up_root
-from ..systemd import notify
 from . import actions as act
 from .actions import Action
-from .children import await_end, ended
+from .children import CannotFork, await_end, ended, fork
 from .crew import Crew
 from .ledger import Ledger
+from .manager import tell
 from .notices import REPLACE, VOICE, Notices, Post
 from .trade import Orders, Trade, environ_of_workers
 
@@ -61,14 +62,14 @@ class Supervisor(Generic[T]):
         self._board = Board.of(self._directory)
         self._ledger = Ledger()
         self._lifeline, self._life = os.pipe()
-        self._wake, self._writer = os.pipe()
+        self._wake, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._reload: Reload | None = None
         self._templates: dict[int, Template[T]] = {}
         self._unheard: dict[int, int] = {}
         """Worker -> the signal for it, that it was not there to get."""
+        self._stillborn: list[int] = []
+        """Workers for which there was no room; they are buried with the others that end."""
         self._sign_every = min(SIGN_S, terms.watchdog / 4) if terms.watchdog else SIGN_S
-        for end in (self._wake, self._writer):
-            os.set_blocking(end, False)
 
     def run(self) -> int:
         """Serve until told to stop, and return the exit status."""
@@ -139,6 +140,8 @@ class Supervisor(Generic[T]):
         self._reap()
 
     def _reap(self) -> None:
+        while self._stillborn:
+            self._bury(self._stillborn.pop(), Exit.NOT_READY)
         for pid, status in ended():
             self._meet()
             for template in list(self._templates.values()):
@@ -223,14 +226,22 @@ class Supervisor(Generic[T]):
         self._rows[number] = row
         self._ledger.claim(row)
         post = Post(row, generation, self._board, self._ledger, self.notices.writer, self._lifeline, self._sign_every)
-        orders = self.orders[generation]
+        try:
+            self._make(number, post)
+        except CannotFork as error:
+            logger.error("%s", error)
+            self._stillborn.append(number)
+            os.write(self._writer, b"\0")
+
+    def _make(self, number: int, post: Post) -> None:
+        orders = self.orders[post.generation]
         if self.trade.preload:
-            template = self._templates.get(generation)
+            template = self._templates.get(post.generation)
             if template is None:
                 from .template import Template
 
-                template = self._templates[generation] = Template(self, post, orders)
-            template.ask(number, row)
+                template = self._templates[post.generation] = Template(self, post, orders)
+            template.ask(number, post.row)
             return
         together = {VOICE: str(self.notices.voice)} if number <= self._first else {}
         pid = self.fork(lambda: self.trade.live(post, orders.options), {**orders.environ, **together})
@@ -246,12 +257,10 @@ class Supervisor(Generic[T]):
     def fork(self, live: Callable[[], NoReturn], environ: Mapping[str, str]) -> int:
         """Return the process in which `live` is called: with this environment, signals blocked and nothing of ours."""
         streams.flush()
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        pid = os.fork()
+        pid = fork()
         if not pid:
             self._let_go(environ)
             live()
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         return pid
 
     def _let_go(self, environ: Mapping[str, str]) -> None:
@@ -334,15 +343,6 @@ class Supervisor(Generic[T]):
                 self._reload.verdict.apply(os.environ)
             self._reload.end(reason)
             self._reload = None
-
-
-def tell(*lines: str) -> None:
-    """Tell the service manager, if there is one; a server does not fail because nobody listened."""
-    try:
-        notify(*lines, environ=os.environ)
-    except OSError as error:
-        if DEVELOP not in os.environ:  # there it is the loop that has gone, and takes us along
-            logger.warning("cannot send %s to NOTIFY_SOCKET: %s", lines[0], error.strerror)
 
 
 def _noted(number: int, frame: object) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from .children import become_subreaper, how_it_ended
@@ -29,7 +30,7 @@ class Template(Generic[T]):
     """The process of one generation, as its supervisor sees it."""
 
     def __init__(self, supervisor: "Supervisor[T]", post: Post, orders: "Orders[T]") -> None:
-        """Fork it. Raises OSError."""
+        """Fork it. Raises CannotFork, OSError."""
         become_subreaper()
         self.generation = post.generation
         self.awaited: list[int] = []
@@ -50,7 +51,8 @@ class Template(Generic[T]):
     def ask(self, number: int, row: int) -> None:
         """Ask for a worker, which comes once the application is loaded."""
         self.awaited.append(number)
-        self._channel.send(f"{number} {row}".encode())
+        with suppress(OSError):  # it has ended: those that it is awaited to make are buried with it
+            self._channel.send(f"{number} {row}".encode())
 
     def read(self) -> list[tuple[int, int]]:
         """Return the workers that there are by now, each with its process."""

@@ -644,7 +644,7 @@ def test_worker_gives_way_to_another_and_finishes_what_it_has(way: str) -> None:
         if way == "memory":
             assert server.ask("/grow").status == 200
         elif way == "hangup":
-            server.process.send_signal(signal.SIGHUP)
+            os.killpg(server.process.pid, signal.SIGHUP)  # as a terminal does
         wait_for(lambda: server.pid() != first, "another worker")
         hold.release()
         assert client.answer().json()["pid"] == first
@@ -691,6 +691,18 @@ def test_number_of_workers_stays_though_they_retire() -> None:
         left = [len(re.findall("Booting", "\n".join(lines[:n]))) - len(re.findall("Worker exiting", "\n".join(lines[:n])))
                 for n, line in enumerate(lines) if "Worker retires" in line]  # fmt: skip
         assert set(left) <= {2, 3}
+
+
+def test_no_room_for_another_worker_is_waited_out() -> None:
+    with Gunicorn("--worker-tmp-dir", "DIR/beats", workers=2, files={"beats/file": ""}) as server:
+        server.wait_until_all_serve(2)
+        room = server.directory / "beats"
+        room.rename(server.directory / "away")
+        os.kill(server.pid(), signal.SIGKILL)
+        server.wait_for_line("No worker can be made: .* the next try is in 1 s")
+        assert server.ask().status == 200
+        (server.directory / "away").rename(room)
+        server.wait_until_all_serve(2)
 
 
 def test_worker_that_freezes_as_it_begins_to_serve_is_killed() -> None:

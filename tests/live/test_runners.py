@@ -717,3 +717,50 @@ def test_worker_without_a_descriptor_left_serves_whom_it_has(server: str) -> Non
             client.close()
             assert late.answer().json()["pid"] == pid
         assert runner.stop() == 0
+
+
+CONFINED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+CROWD = """
+import sys, threading
+
+for _ in range(100):
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["in-workers", "preload"])
+def test_no_room_for_processes_is_waited_out(server: str, flags: list[str]) -> None:
+    python, path = python_for_everybody()
+    environ = {"PYTHONPATH": path}
+    words = (python, "-c", CONFINED, python)
+    with Runner(server, *flags, "--user", "www-data", "--workers", "2", python=words, environ=environ) as runner:
+        seen: set[int] = set()
+
+        def both_answered() -> bool:
+            seen.add(runner.ask("/process").json()["pid"])
+            return len(seen) == 2
+
+        wait_for(both_answered, "both workers")
+        first = seen.pop()
+        crowd = subprocess.Popen(
+            [python, "-c", CROWD], user="www-data", stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+        )
+        with crowd:
+            assert crowd.stdout
+            crowd.stdout.readline()
+            os.kill(first, signal.SIGKILL)
+            runner.wait_for_line("another is started in .*")
+            runner.tell(signal.SIGHUP)
+            runner.wait_for_line("reload refused, .*")
+            crowd.kill()
+        runner.tell(signal.SIGHUP)
+        runner.wait_for_line("reloaded: generation 2")
+        assert runner.ask("/process").json()["pid"] != first
+        assert runner.stop() == 0

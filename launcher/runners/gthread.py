@@ -196,6 +196,8 @@ class Worker(ThreadWorker):
             os._exit(0)  # the interpreter's own end would wait for the threads
         if threading.active_count() == 1:
             ignore_stop()
+        else:
+            threading.Thread(target=give_up_at, args=(deadline,), daemon=True).start()
 
     # For the threads
 
@@ -262,6 +264,12 @@ class Worker(ThreadWorker):
 def ignore_stop() -> None:
     """Hear no more of a stop: it would end the process in the midst of its own end, and gunicorn speak of that."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP)
+
+
+def give_up_at(deadline: float) -> None:
+    """End the process then (monotonic), though the application has left threads, for which its own end would wait."""
+    time.sleep(max(0.0, deadline - time.monotonic()))
+    os._exit(0)
 
 
 class LastRequest:

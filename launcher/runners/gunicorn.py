@@ -3,10 +3,13 @@
 import json
 import os
 import sys
+import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Exit
 from ..sockets import UNLINK, paths_to_unlink
+from . import streams
 from .files import socket_files
 
 if TYPE_CHECKING:
@@ -106,16 +109,26 @@ def main() -> None:
     from .. import instance
     from .gunicorn_arbiter import install
 
+    def remove_record() -> None:
+        if directory := os.environ.get(instance.VARIABLE):
+            instance.remove(directory)
+
     install()
     pid = os.getpid()
     try:
         run(prog="gunicorn")
     except KeyboardInterrupt:
         sys.exit(0)  # with preload it loads the application before it listens to signals
+    except SystemExit as end:
+        if os.getpid() == pid and threading.active_count() > 1:
+            # Of an application that was loaded here; the interpreter's own end would wait for them.
+            remove_record()
+            streams.flush()
+            os._exit(end.code if isinstance(end.code, int) else Exit.FINDINGS)
+        raise
     finally:
-        directory = os.environ.get(instance.VARIABLE)
-        if directory and os.getpid() == pid:  # workers come by here too
-            instance.remove(directory)
+        if os.getpid() == pid:  # workers come by here too
+            remove_record()
 
 
 if __name__ == "__main__":

@@ -632,6 +632,17 @@ def test_stuck_request_is_cut_at_the_graceful_timeout() -> None:
         assert server.ask().status == 200
 
 
+@pytest.mark.parametrize("flags", [[], ["--preload"]], ids=["in-workers", "preload"])
+def test_thread_that_the_application_left_keeps_no_process(flags: list[str]) -> None:
+    left = "import threading\nfrom app import app\nthreading.Thread(target=threading.Event().wait).start()\n"
+    with Gunicorn("--graceful-timeout", "1", *flags, app="left:app", files={"left.py": left}) as server:
+        first = server.pid()
+        os.kill(first, signal.SIGTERM)
+        wait_for(lambda: first not in session_members(server.process.pid), "the end of the worker")
+        assert server.pid() != first
+        assert server.stop() == 0
+
+
 @pytest.mark.parametrize("way", ["age", "memory", "requests", "hangup"])
 def test_worker_gives_way_to_another_and_finishes_what_it_has(way: str) -> None:
     flags = ["--max-requests", "3"] if way == "requests" else []

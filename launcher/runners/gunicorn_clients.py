@@ -208,12 +208,13 @@ class Clients:
 
     def _close(self, connection: Connection) -> None:
         """Close once the client has, unless it told us to: a reset could take the answer away from it."""
-        if not connection.ended():
-            try:
-                connection.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                pass
-            else:
+        try:
+            # Also before close(): a process that the application has forked may hold the connection open.
+            connection.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+        else:
+            if not connection.ended():
                 connection.closing = True
                 connection.deadline = time.monotonic() + LINGER_S
                 self._wait(connection)

@@ -127,9 +127,10 @@ class Connection:
         try:
             if isinstance(self.sock, ssl.SSLSocket):
                 self._say_goodbye(self.sock)
+            # Also before close(): a process that the application has forked may hold the connection open.
+            self.sock.shutdown(socket.SHUT_WR)
             if linger:
                 # Bytes that arrive at a closed socket destroy what the client has not read yet.
-                self.sock.shutdown(socket.SHUT_WR)
                 deadline = time.monotonic() + min(LINGER_S, self._limits.client_timeout)
                 while (left := deadline - time.monotonic()) > 0:
                     self.sock.settimeout(left)

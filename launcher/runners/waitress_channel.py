@@ -1,6 +1,8 @@
 """A connection of waitress, and how long its client may be silent."""
 
+import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 # waitress 3.0.2 ships no types.
@@ -73,6 +75,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.answered = True
         self.server.tally.add()
         super().service()
+
+    def handle_close(self) -> None:
+        if self.socket is not None:  # waitress 3.0.2 may close twice
+            # close() alone would not tell the client, where a process that the application has forked holds it open.
+            with suppress(OSError):
+                self.socket.shutdown(socket.SHUT_WR)
+        super().handle_close()
 
     def watched(self, thing: object, now: float) -> float:
         """Return for how many seconds this has been what is waited for, as far as anybody looked."""

@@ -243,6 +243,16 @@ def on_logged(environ: WSGIEnvironment, start_response: StartResponse) -> Iterab
     return on_hello(environ, start_response)
 
 
+def on_fork(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Leave a process behind that holds open what this one does, until somebody writes to a FIFO."""
+    if not os.fork():
+        with open(environ["QUERY_STRING"], "rb") as fifo:
+            fifo.read(1)
+        os._exit(0)
+    start_response("200 OK", TEXT)
+    return [b"forked"]
+
+
 def on_thread(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Leave a thread behind that does not end."""
     threading.Thread(target=time.sleep, args=(3600,)).start()

@@ -40,6 +40,10 @@ def app(environ, start_response):
     if path == "/hold":
         with open(environ["QUERY_STRING"], "rb") as fifo:
             fifo.read(1)
+    if path == "/fork" and not os.fork():
+        with open(environ["QUERY_STRING"], "rb") as fifo:
+            fifo.read(1)
+        os._exit(0)
     if path == "/grow":
         environ["wsgi.errors"].write("growing\\n")
         globals()["ballast"] = b"x" * 200_000_000
@@ -313,6 +317,15 @@ def test_connections_beyond_the_limit_wait_for_others_to_leave() -> None:
         assert clients[3].answer().status == 200
         for client in clients:
             client.close()
+
+
+def test_client_hears_of_the_end_though_a_child_holds_its_connection() -> None:
+    with Gunicorn() as server, server.client() as client:
+        hold = Hold(server.directory)
+        client.get(f"/fork?{hold.path}", version="1.0")
+        hold.wait_until_held()
+        assert client.rest()
+        hold.release()
 
 
 def test_worker_without_a_descriptor_left_serves_whom_it_has() -> None:

@@ -719,6 +719,16 @@ def test_worker_without_a_descriptor_left_serves_whom_it_has(server: str) -> Non
         assert runner.stop() == 0
 
 
+def test_client_hears_of_the_end_though_a_child_holds_its_connection(server: str) -> None:
+    with Runner(server) as runner, runner.client() as client:
+        hold = Hold(runner.directory)
+        client.get(f"/fork?{hold.path}", version="1.0")
+        hold.wait_until_held()
+        assert client.rest().endswith(b"forked")
+        hold.release()
+        assert runner.stop() == 0
+
+
 CONFINED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NPROC, (100, 100))

@@ -37,13 +37,16 @@ def read_whole_body(app: WSGIApplication) -> WSGIApplication:
             return answer(environ, start_response, BAD_REQUEST)
         stream = environ["wsgi.input"]
         body = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - it lasts as long as the request
-        try:
-            while piece := stream.read(PIECE):
-                body.write(piece)
-        except BodyTooLarge:
-            raise
-        except OSError:  # malformed, or not sent: so say gunicorn 27.0.1 and uWSGI 2.0.30
-            return answer(environ, start_response, BAD_REQUEST)
+        while True:
+            try:
+                piece = stream.read(PIECE)
+            except BodyTooLarge:
+                raise
+            except OSError:  # malformed, or not sent: so say gunicorn 27.0.1 and uWSGI 2.0.30
+                return answer(environ, start_response, BAD_REQUEST)
+            if not piece:
+                break
+            body.write(piece)  # a full disk is no fault of the client's
         del environ["HTTP_TRANSFER_ENCODING"]
         environ["CONTENT_LENGTH"] = str(body.tell())
         environ["wsgi.input"] = body

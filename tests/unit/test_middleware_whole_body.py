@@ -1,6 +1,7 @@
 """launcher.middleware.whole_body: what the application finds, and what it never sees."""
 
 import io
+import tempfile
 from typing import Any
 
 import pytest
@@ -71,3 +72,10 @@ def test_limit_counts_before_anything_is_kept() -> None:
     answer = call(limit_body(read_whole_body(echo), 2000), make_environ(**CHUNKED, wsgi_input=stream))
     assert answer.status == "413 Content Too Large"
     assert stream.tell() < 4000
+
+
+def test_file_that_cannot_be_made_is_no_fault_of_the_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/no/such/directory")
+    answer = call(read_whole_body(echo), make_environ(**CHUNKED, wsgi_input=Stream(b"x" * (IN_MEMORY + 1))))
+    assert isinstance(answer.error, FileNotFoundError)
+    assert not answer.status

@@ -59,6 +59,7 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
     """Become the server, or say why not and return the exit status."""
     from .commands.run import run
 
+    open_streams()
     try:
         request = request_of(said, environ)
         plan, broken = compile_whatever_loads(request)
@@ -78,6 +79,17 @@ def start(said: Mapping[str, tuple[str, ...]], environ: Mapping[str, str]) -> in
         run(plan, request)
     except LaunchError as error:
         return report(error)
+
+
+def open_streams() -> None:
+    """Open closed standard streams on /dev/null: a socket or a file would get the number, and be written the log."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+        if descriptor == 1:
+            sys.stdout = open(descriptor, "w", closefd=False)  # noqa: SIM115 - for as long as we live
+        elif descriptor == 2:
+            sys.stderr = open(descriptor, "w", closefd=False)  # noqa: SIM115
+    os.close(descriptor)
 
 
 def report(error: LaunchError) -> int:

@@ -72,6 +72,15 @@ def test_application_that_cannot_be_loaded_ends_the_start(preload: bool, tmp_pat
     assert not list(tmp_path.glob("serve/serve-*"))
 
 
+def test_nothing_but_the_log_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@" <&- >&-\n')
+    python.chmod(0o755)
+    with Site(tmp_path, python=str(python)) as site:
+        for pid in site.tree():
+            assert [os.readlink(f"/proc/{pid}/fd/{number}") for number in (0, 1)] == ["/dev/null"] * 2
+
+
 # Reload
 
 

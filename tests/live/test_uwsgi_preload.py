@@ -76,7 +76,7 @@ def test_reloads_leave_no_descriptor_open(tmp_path: Path) -> None:
 def test_code_that_fails_in_the_main_process_alone_is_tried_again(end: str, tmp_path: Path) -> None:
     site = Site(tmp_path)
     with served(site) as serving:
-        old = workers(serving)
+        old = workers(serving, born=2)
         site.write(2, in_uwsgi("raise ValueError('not here')"))
         done = serving.command("reload")
         assert done.returncode == 4
@@ -108,7 +108,7 @@ def test_code_that_fails_in_the_main_process_alone_is_tried_again(end: str, tmp_
 def test_a_server_that_cannot_load_and_has_no_worker_left_ends(tmp_path: Path) -> None:
     site = Site(tmp_path)
     with served(site) as serving:
-        old = workers(serving)
+        old = workers(serving, born=2)
         site.write(2, in_uwsgi("raise ValueError('not here')"))
         serving.signal(signal.SIGHUP)
         wait_for(lambda: FAILS in serving.output, "the failure")

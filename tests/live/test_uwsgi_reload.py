@@ -89,7 +89,7 @@ def test_code_that_does_not_load_leaves_the_old_code_serving(
 ) -> None:
     site = Site(tmp_path)
     with site.serving(workers=2, preload=preload) as serving:
-        old = workers(serving, 1 if preload else 2)  # as often as it is loaded
+        old = workers(serving, 1 if preload else 2, born=2)
         site.write(2, before)
         assert reason in reload(serving, REFUSED)
         assert "Traceback" not in serving.output

@@ -80,18 +80,27 @@ def versions(serving: Serving, requests: int = 10) -> set[int]:
     return {answer(serving)[0] for _ in range(requests)}
 
 
-def workers(serving: Serving, count: int = 0) -> tuple[int, ...]:
-    """Return the processes beside the main one; with a count, once so many have begun to serve."""
-    wait_for(lambda: serving.output.count(") ready in ") >= count, "the workers")
-    return tuple(pid for pid in serving.tree() if pid != serving.pid)
+def workers(serving: Serving, loaded: int = 0, *, born: int = 0) -> tuple[int, ...]:
+    """Return the processes beside the main one, once the application was loaded so often and so many are there."""
+    wait_for(lambda: serving.output.count(") ready in ") >= loaded, "the application to be loaded")
+
+    def there() -> tuple[int, ...]:
+        return tuple(pid for pid in serving.tree() if pid != serving.pid)
+
+    wait_for(lambda: len(there()) >= born, "the workers")
+    return there()
 
 
 def reload(serving: Serving, wanted: str = "serve: reloaded ") -> str:
     """Send SIGHUP, wait until the log says how it went, and return that line."""
     before = len(ours(serving))
     serving.signal(signal.SIGHUP)
-    wait_for(lambda: len(ours(serving)) > before, "the outcome of the reload")
-    said = ours(serving)[before:]
+
+    def outcome() -> list[str]:
+        return [line for line in ours(serving)[before:] if line.startswith(("serve: reloaded", REFUSED))]
+
+    wait_for(outcome, "the outcome of the reload")
+    said = outcome()
     assert len(said) == 1, said
     assert said[0].startswith(wanted), serving.output
     return said[0]

@@ -328,8 +328,8 @@ class Arbiter(arbiter.Arbiter):
         """Say that the server is to stop, and begin nothing new."""
         if not self.stopping:
             self.stopping = True
-            self.tell("STOPPING=1", "STATUS=stopping")
             instance.drain(os.environ)
+            self.tell("STOPPING=1", "STATUS=stopping")
             if self.renewal is not None:
                 self.renewal.stop()
                 self.renewal = None

@@ -109,8 +109,8 @@ class Table:
 
     def begin_stop(self) -> None:
         """Tell everybody that the server is to stop, and let it serve on for so long as balancers need."""
-        self.tell("STOPPING=1")
         instance.drain(os.environ)
+        self.tell("STOPPING=1")
         time.sleep(self.drain_delay_s)
 
     def suspend_watchdog(self) -> None:

@@ -167,8 +167,8 @@ class Crew:
             self._finish("quick" if quick else "stop", now)
         else:
             self._say("info", f"stopping on {signal.Signals(number).name}")
-            self._tell("STOPPING=1", "STATUS=stopping")
             self._actions.append(Drain())
+            self._tell("STOPPING=1", "STATUS=stopping")
             if self._reloading:
                 self._actions.append(AbandonReload())
                 self._reloading = self._again = self._hands_over = False

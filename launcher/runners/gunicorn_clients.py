@@ -148,7 +148,7 @@ class Clients:
             time.sleep(YIELD_S)
         # One at a time: threads that the same event woke would together pass the limit.
         with self._accepting_lock:
-            if len(self.open) >= self._limit or descriptor not in self._listeners:
+            if self._exhausted or len(self.open) >= self._limit or descriptor not in self._listeners:
                 return None
             return self._take(*self._listeners[descriptor])
 

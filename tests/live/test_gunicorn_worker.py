@@ -336,7 +336,7 @@ def test_worker_without_a_descriptor_left_serves_whom_it_has() -> None:
             late.get("/")
             since = time.monotonic()
             server.wait_for_line("Cannot accept", times=3)
-            assert time.monotonic() - since > 1, "it tries all the time"
+            assert time.monotonic() - since > 0.9, "it tries all the time"
             assert client.ask("/").json()["pid"] == pid
             client.close()
             assert late.answer().json()["pid"] == pid

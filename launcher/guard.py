@@ -185,7 +185,7 @@ def _parsed(module: ModuleType | None) -> ast.AST:
 
 
 def _at(module: ModuleType | None, node: ast.AST) -> str:
-    return f"{short(getattr(module, '__file__', None) or '')}:{node.lineno}"  # type: ignore[attr-defined]
+    return f"{short(getattr(module, '__file__', None) or '')}:{node.lineno}"  # type: ignore[attr-defined]  # a statement or a call
 
 
 def _assigns(node: ast.AST) -> bool:

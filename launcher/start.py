@@ -88,7 +88,7 @@ def open_streams() -> None:
         if descriptor == 1:
             sys.stdout = open(descriptor, "w", closefd=False)  # noqa: SIM115 - for as long as we live
         elif descriptor == 2:
-            sys.stderr = open(descriptor, "w", closefd=False)  # noqa: SIM115
+            sys.stderr = open(descriptor, "w", closefd=False)  # noqa: SIM115 - likewise
     os.close(descriptor)
 
 

@@ -2,7 +2,7 @@
 
 PEP 3333 has middleware call the `close()` of what it was given. Where one does not, Django's `request_finished` never
 fires: database connections stay open, and whatever else waits for the signal waits for ever.
-Facts: Django 4.2 to 6.0 sends `request_started` before it works, and `request_finished` from `close()` of its answers.
+Facts: Django 5.2 sends `request_started` before it works, and `request_finished` from `close()` of its answers.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class Limits:
         return silent_s > self.first_request
 
 
-class Channel(HTTPChannel):  # type: ignore[misc]
+class Channel(HTTPChannel):  # type: ignore[misc]  # without types it is Any
     """A connection that knows what is waited for."""
 
     request: Any

@@ -89,7 +89,7 @@ class Listener:
 
     def accept(self) -> Any:
         try:
-            return super().accept()  # type: ignore[misc]
+            return super().accept()  # type: ignore[misc]  # without types its base is Any
         except OSError as error:
             # waitress 3.0.2 would try again at once, with a traceback each time.
             logger.warning("cannot accept: %s", error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from .backend import Backend
-from .envfile import read_env_file
 from .errors import Exit, Finding
 from .jsontext import to_json
 from .layers import entries, over
@@ -29,6 +28,8 @@ def profile_variables(
     variables: dict[str, Setting[str]] = {}
     findings: list[Finding] = []
     for path in settings["env_file"].value:
+        from .envfile import read_env_file  # where there is one
+
         read, problems = read_env_file(path, search.shown(path), settings["env_file"].origin)
         for name, setting in read:
             variables[name] = over(variables.get(name), setting)

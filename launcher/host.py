@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .lean import TYPE_CHECKING, Record
+from .lean import TYPE_CHECKING, Record, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,7 +39,7 @@ class Host(Record):
         Files are looked for below `root`; `affinity` and `total` stand in for the numbers of CPUs that system
         calls give.
         """
-        groups = list(_groups(root))
+        groups = list(dict.fromkeys(_groups(root)))
         total = total or os.cpu_count() or 1
         cpus, cpus_why = _cpus(groups, affinity or _affinity(total), total)
         memory, memory_why = _memory(groups, _physical(root))
@@ -99,8 +99,10 @@ def _quota(group: str) -> float | None:
     `cpu.cfs_quota_us`, Linux 6.1. Version 2 says `max` and version 1 -1 where there is no quota.
     """
     words = _text(os.path.join(group, "cpu.max")).split()
+    if not words and (first := _text(os.path.join(group, "cpu.cfs_quota_us"))):
+        words = [first, _text(os.path.join(group, "cpu.cfs_period_us"))]
     if not words:
-        words = [_text(os.path.join(group, f"cpu.cfs_{name}_us")) for name in ("quota", "period")]
+        return None
     quota, period = _number(words[0]), _number(words[1]) if len(words) > 1 else 100_000
     return quota / period if quota and period else None
 
@@ -152,8 +154,7 @@ def _upwards(mount: str, path: str) -> Iterator[str]:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
+        return read_file(path).decode(errors="replace").strip()
     except (OSError, ValueError):
         return ""
 

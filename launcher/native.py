@@ -5,7 +5,6 @@ from __future__ import annotations
 from .lean import TYPE_CHECKING, Record
 from .measures import decimal
 from .options import Options
-from .quoting import shell_reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -172,6 +171,8 @@ def shell_line(command: NativeCommand, secrets: Mapping[str, str]) -> str:
     line with the words given here.
     """
     import shlex  # only where a command is printed
+
+    from .quoting import shell_reference
 
     words = [word for name in command.env_drop for word in ("-u", shlex.quote(name))]
     for name, value in command.env_set.items():

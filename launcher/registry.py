@@ -11,7 +11,7 @@ import os
 import sys
 
 from .errors import Exit, Finding, LaunchError, did_you_mean
-from .lean import TYPE_CHECKING, Record
+from .lean import TYPE_CHECKING, Record, read_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -93,11 +93,9 @@ def read_registry(path: Iterable[str]) -> Registry:
 
 def _entry_points(file: str, distribution: str) -> list[tuple[str, EntryPoint]]:
     try:
-        with open(file, encoding="utf-8") as lines:
-            text = lines.read()
+        content = read_file(file)
+        text = content.decode() if b"[launcher." in content else ""
     except (OSError, UnicodeDecodeError):
-        return []
-    if "[launcher." not in text:
         return []
     found = []
     group = ""

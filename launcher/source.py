@@ -12,7 +12,7 @@ import os
 import sys
 import warnings
 
-from .lean import TYPE_CHECKING, Record
+from .lean import TYPE_CHECKING, Record, read_file
 from .tree import nodes
 
 if TYPE_CHECKING:
@@ -125,11 +125,12 @@ class Source:
 
 
 class Files:
-    """The modules below the directories of `path`; each file is read at most once."""
+    """The modules below the directories of `path`; each file, and each directory, is read at most once."""
 
     def __init__(self, path: Sequence[str]) -> None:
         self.path = tuple(path)
         self._found: dict[str, ModuleFile | None] = {}
+        self._listed: dict[str, frozenset[str] | None] = {}
         self._parsed: dict[str, Source | Fails] = {}
         self._targets: dict[str, tuple[str, ...]] = {}
 
@@ -144,9 +145,37 @@ class Files:
             return None
         if dot:
             around = self.find(package)
-            return _find_in(around.package_path or (), part, name) if around else None
+            return self._find_in(around.package_path or (), part, name) if around else None
         on_no_path = part in sys.builtin_module_names or _imp.is_frozen(part)
-        return None if on_no_path else _find_in(self.path, part, name)
+        return None if on_no_path else self._find_in(self.path, part, name)
+
+    def _find_in(self, where: Sequence[str], part: str, name: str) -> ModuleFile | None:
+        portions: list[str] = []
+        for entry in where:
+            base = os.path.join(entry or os.curdir, part)
+            folder = self._may_hold(entry, part) and os.path.isdir(base)
+            for suffix in SUFFIXES if folder else ():
+                init = "__init__" + suffix
+                if self._may_hold(base, init) and os.path.isfile(os.path.join(base, init)):
+                    return ModuleFile(name, os.path.join(base, init), (base,))
+            for suffix in SUFFIXES:
+                if self._may_hold(entry, part + suffix) and os.path.isfile(base + suffix):
+                    return ModuleFile(name, base + suffix, None)
+            if folder:
+                portions.append(base)
+        return ModuleFile(name, None, tuple(portions)) if portions else None
+
+    def _may_hold(self, folder: str, name: str) -> bool:
+        """Return whether it is worth looking for a file there: of a directory that can be listed one knows."""
+        if folder not in self._listed:
+            try:
+                self._listed[folder] = frozenset(os.listdir(folder or os.curdir))
+            except PermissionError:
+                self._listed[folder] = None
+            except OSError:
+                self._listed[folder] = frozenset()
+        listed = self._listed[folder]
+        return listed is None or name in listed
 
     def source(self, file: str) -> Source:
         """Return the parsed file; raise Fails."""
@@ -213,22 +242,6 @@ def find_module(name: str, path: Sequence[str]) -> ModuleFile | None:
     return Files(path).find(name)
 
 
-def _find_in(where: Sequence[str], part: str, name: str) -> ModuleFile | None:
-    portions: list[str] = []
-    for entry in where:
-        base = os.path.join(entry or os.curdir, part)
-        folder = os.path.isdir(base)
-        for suffix in SUFFIXES if folder else ():
-            if os.path.isfile(init := os.path.join(base, "__init__" + suffix)):
-                return ModuleFile(name, init, (base,))
-        for suffix in SUFFIXES:
-            if os.path.isfile(base + suffix):
-                return ModuleFile(name, base + suffix, None)
-        if folder:
-            portions.append(base)
-    return ModuleFile(name, None, tuple(portions)) if portions else None
-
-
 def submodules(found: ModuleFile) -> set[str]:
     """Return what may be a submodule of a package; an import of one sets an attribute of the package."""
     names: set[str] = set()
@@ -271,8 +284,7 @@ _MOVES_MODULES = (b"__path__", b"sys.modules", b"import modules", b"meta_path", 
 
 def _parse(file: str) -> Source:
     try:
-        with open(file, "rb") as stream:
-            text = stream.read()
+        text = read_file(file)
     except OSError as error:
         raise Fails("unknown", Doubt(f"is in a file that cannot be read ({error.strerror})", file)) from error
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .errors import Exit, Finding, LaunchError, unreadable
-from .lean import TYPE_CHECKING, Record
+from .lean import TYPE_CHECKING, Record, read_file
 from .origin import Origin
 from .plain_toml import Key, NotPlain, read_plain
 
@@ -34,9 +34,8 @@ class TomlFile(Record):
 def read_toml(path: str, name: str, layer: str) -> TomlFile:
     """Read a file. Raises LaunchError (exit status 3) where it cannot be read or is malformed."""
     try:
-        with open(path, "rb") as file:
-            # TOML 1.0 leaves a byte order mark to its readers; editors on Windows write one.
-            text = file.read().decode().removeprefix("\ufeff")
+        # TOML 1.0 leaves a byte order mark to its readers; editors on Windows write one.
+        text = read_file(path).decode().removeprefix("\ufeff")
         return TomlFile(name, *_read(text, name, layer))
     except OSError as error:
         raise LaunchError(unreadable(name, error, layer)) from error
@@ -50,8 +49,7 @@ def read_toml(path: str, name: str, layer: str) -> TomlFile:
 def mentions(path: str, word: str) -> bool:
     """Return whether a key of a file could be `word`: a quick look that spares a start the reading of the rest."""
     try:
-        with open(path, "rb") as file:
-            text = file.read()
+        text = read_file(path)
     except OSError:
         return True  # whoever reads it says why it cannot be read
     return word.encode() in text or b"\\u" in text.lower()

@@ -13,7 +13,7 @@ from .environment import APPLICATION_VARIABLE
 from .errors import Finding
 from .layers import entries
 from .option import Option
-from .options import OPTIONS
+from .options import OPTIONS, PARENT
 from .origin import Origin, Setting
 from .plan import LaunchPlan
 
@@ -49,6 +49,9 @@ class OptionDocument(EntryDocument, frozen=True):
     how: str
     """`exact`, `approximate`, `supplied` or `impossible` on the chosen server."""
     words: list[str]
+    """Of the server."""
+    wordless: str = ""
+    """Where there are no words, what does it without, or why nothing has to."""
     entries: dict[str, EntryDocument] | UnsetType = UNSET
 
 
@@ -131,10 +134,26 @@ def _option(plan: LaunchPlan, option: Option[Any]) -> OptionDocument:
     value, origin, shadowed = _values(option, plan.settings[option.name])
     how = plan.backend.rule(option.name).how
     words = _words(plan, option.name)
+    wordless = "" if words else _wordless(plan, option)
     parts = {key: _entry(key, entry) for key, entry in entries(plan.settings, option.name)}
     if not parts:
-        return OptionDocument(value, origin, shadowed, how, words)
-    return OptionDocument({key: part.value for key, part in parts.items()}, origin, shadowed, how, words, parts)
+        return OptionDocument(value, origin, shadowed, how, words, wordless)
+    values = {key: part.value for key, part in parts.items()}
+    return OptionDocument(values, origin, shadowed, how, words, wordless, parts)
+
+
+def _wordless(plan: LaunchPlan, option: Option[Any]) -> str:
+    value, rule = plan.options.value(option.name), plan.backend.rule(option.name)
+    told = option.name in plan.application
+    if option.name in plan.left_out:
+        return "nothing: it is left out"
+    if value is None and not option.supplied and not told:
+        return "nothing: the server decides"
+    if rule.how != "supplied":
+        return rule.wordless
+    asked = value not in (None, False, "off", (), {}) or rule.hook or told
+    loose = option.supplied == PARENT and not plan.options.reload
+    return rule.note if asked and not loose else "nothing"
 
 
 def _entry(name: str, setting: Setting[Any]) -> EntryDocument:

@@ -7,7 +7,7 @@ from typing import Any
 from ..document import plain, plan_document, secrets_of
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..native import shell_line
-from ..options import OPTIONS, PARENT
+from ..options import OPTIONS
 from ..origin import Layer
 from ..plan import LaunchPlan
 
@@ -76,7 +76,7 @@ def _text(plan: LaunchPlan, document: Mapping[str, Any]) -> str:
         if option["origin"]["layer"] == Layer.DEFAULT and not entries:
             quiet.append(name)
             continue
-        becomes = _becomes(plan, name)
+        becomes = _becomes(option)
         for label, entry in (entries or {name: option}).items():
             rows.append((label, toml_value(entry["value"]), _origin_text(entry["origin"]), becomes))
     for key, entry in document["native"].items():
@@ -98,21 +98,8 @@ def _with_key(origin: Any) -> str:
     return f"{origin} ({origin.key})" if " " in origin.key else str(origin)
 
 
-def _becomes(plan: LaunchPlan, name: str) -> str:
-    """Return the words of the server; in parentheses what does it where there are none, or why nothing has to."""
-    option, value, rule = OPTIONS[name], plan.options.value(name), plan.backend.rule(name)
-    told = name in plan.application
-    if words := plan.command.trace.get(name):
-        return " ".join(words)
-    if name in plan.left_out:
-        return "(nothing: it is left out)"
-    if value is None and not option.supplied and not told:
-        return "(nothing: the server decides)"
-    if rule.how != "supplied":
-        return f"({rule.wordless})"
-    asked = value not in (None, False, "off", (), {}) or rule.hook or told
-    loose = option.supplied == PARENT and not plan.options.reload
-    return f"({rule.note})" if asked and not loose else "(nothing)"
+def _becomes(option: Mapping[str, Any]) -> str:
+    return " ".join(option["words"]) or f"({option['wordless']})"
 
 
 def _entry(name: str, entry: Mapping[str, Any]) -> str:
@@ -139,7 +126,7 @@ def _one(plan: LaunchPlan, document: Mapping[str, Any], name: str) -> str:
             lines += [f"  {line}" for line in _entry(f"env.{key}", entry).splitlines()]
     else:
         lines += _sources(option)
-    becomes = _becomes(plan, name)
+    becomes = _becomes(option)
     lines.append(f"  becomes   {becomes}")
     how = "cannot honour this value" if name in plan.left_out and rule.how != "impossible" else rule.how
     note = f": {rule.note}" if rule.note and becomes != f"({rule.note})" else ""

@@ -149,6 +149,14 @@ def test_toml_values_read_back(table: dict[str, object]) -> None:
     assert tomllib.loads(text) == table
 
 
+@pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "waitress", "wsgiref"])
+@pytest.mark.parametrize("profile", ["dev", "prod"])
+def test_every_option_has_words_or_what_does_it_without(server: str, profile: str, tmp_path: Path) -> None:
+    plan = compile_in(write_tree(tmp_path, DJANGO), "--profile", profile, "--server", server)
+    for name, option in json.loads(explain(plan, "json"))["options"].items():
+        assert bool(option["words"]) != bool(option["wordless"]), name
+
+
 def test_the_document_does_not_change_when_asked_twice(tmp_path: Path) -> None:
     plan = compile_in(write_tree(tmp_path, DJANGO))
     assert plain(plan_document(plan)) == plain(plan_document(plan))

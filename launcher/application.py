@@ -9,9 +9,9 @@ import gc
 import json
 import os
 import sys
-from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 from .instance import refresh
+from .lean import TYPE_CHECKING, Record, TypeVar, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, MutableMapping, Sequence
@@ -52,7 +52,7 @@ class ApplicationError(Exception):
         return f"{text}\n{self.trace.rstrip()}\n" if self.trace else text
 
 
-class Spec(NamedTuple):
+class Spec(Record):
     """What to serve, and how."""
 
     target: str
@@ -99,7 +99,7 @@ class Spec(NamedTuple):
     """Threads of the worker, for `live` to leave most of them alone."""
 
 
-class Step(NamedTuple):
+class Step(Record):
     """What is being done with somebody else's code, for the message when it fails."""
 
     doing: str

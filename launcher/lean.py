@@ -1,4 +1,4 @@
-"""What `typing` and `io` give, as much of it as a start needs at run time, without the time that they take.
+"""What `typing` and `io` give, as much of it as starts need at run time, without the time that they take.
 
 To a type checker the names below are those of `typing`, whose import takes 10 ms. At run time `Record` is a small
 stand-in for `NamedTuple`, and the others do nothing. `collections.abc`, `enum` and `re` are avoided for the same
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["TYPE_CHECKING", "Generic", "Record", "TypeVar", "overload", "read_file"]
+__all__ = ["TYPE_CHECKING", "Generic", "Record", "TypeVar", "cast", "overload", "read_file"]
 
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
-    from typing import Generic, TypeVar, overload
+    from typing import Generic, TypeVar, cast, overload
     from typing import NamedTuple as Record
 else:
     from _collections import _tuplegetter  # what namedtuple's own fields are
@@ -39,8 +39,9 @@ else:
                 rest = cls._fields[len(values) :]
                 known = {**cls._field_defaults, **named}
                 values += tuple([known[field] for field in rest if field in known])
-                if len(values) != len(cls._fields) or not named.keys() <= set(rest):
-                    raise TypeError(f"{cls.__name__} takes {', '.join(cls._fields)}")
+                unknown = [field for field in named if field not in rest]
+                if unknown or len(values) != len(cls._fields):
+                    raise TypeError(f"{cls.__name__} takes {', '.join(cls._fields)}" + ", not ".join(["", *unknown]))
             return tuple.__new__(cls, values)
 
         def __repr__(self):
@@ -57,6 +58,9 @@ else:
 
     def TypeVar(name):
         return name
+
+    def cast(kind, value):
+        return value
 
     def overload(function):
         return function

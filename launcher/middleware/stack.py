@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, cast
 
 from ..application import DEVELOP, ApplicationError, Step, at, kind, require_callable, resolve, run
 from ..instance import draining_file
+from ..lean import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

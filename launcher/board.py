@@ -27,7 +27,7 @@ class Entry(NamedTuple):
     """1 for those of the start, one more after each reload."""
     state: float
     since: float
-    """When its state began: seconds since the epoch."""
+    """When its state began: seconds, monotonic."""
     requests: int
     sign: float
     """When one of its threads last showed that it takes work: seconds, monotonic; 0 if it does not tell."""
@@ -96,7 +96,7 @@ class Board:
         self._cells[row, SIGN] = time.monotonic()
 
     def _become(self, row: int, state: float) -> None:
-        self._cells[row, SINCE] = time.time()
+        self._cells[row, SINCE] = time.monotonic()
         self._cells[row, STATE] = state
 
     # For all

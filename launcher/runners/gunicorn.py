@@ -4,7 +4,9 @@ import json
 import os
 import sys
 import threading
+import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ..errors import Exit
@@ -98,6 +100,20 @@ def ssl_context(config: "Config", default: "Callable[[], SSLContext]") -> "SSLCo
     return _context
 
 
+def install_arbiter() -> None:
+    """Have gunicorn's application run our arbiter: the module of its base class is where 27.0.1 names it."""
+    from gunicorn import arbiter
+    from gunicorn.app import base
+
+    from .gunicorn_arbiter import Arbiter
+
+    names: Any = base
+    names.Arbiter = Arbiter
+    # 27.0.1 waits for workers that stop by the wall clock, which may be set meanwhile.
+    names = arbiter
+    names.time = SimpleNamespace(**{**vars(time), "time": time.monotonic})
+
+
 def main() -> None:
     """Run gunicorn, with `launcher` imported before gunicorn puts the project's directory first on sys.path.
 
@@ -107,13 +123,12 @@ def main() -> None:
     from gunicorn.app.wsgiapp import run
 
     from .. import instance
-    from .gunicorn_arbiter import install
 
     def remove_record() -> None:
         if directory := os.environ.get(instance.VARIABLE):
             instance.remove(directory)
 
-    install()
+    install_arbiter()
     pid = os.getpid()
     try:
         run(prog="gunicorn")

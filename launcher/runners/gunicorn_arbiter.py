@@ -339,11 +339,3 @@ class Arbiter(arbiter.Arbiter):
         if not os.environ.get(SOCKETS_STAY):
             self.ledger.stop()
         super().stop(graceful)
-
-
-def install() -> None:
-    """Have gunicorn's application run this arbiter: the module of its base class is where 27.0.1 names it."""
-    from gunicorn.app import base
-
-    names: Any = base
-    names.Arbiter = Arbiter

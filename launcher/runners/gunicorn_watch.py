@@ -67,10 +67,11 @@ class Watch:
 
     def alive(self, board: Board) -> bool:
         """Return whether some worker takes requests, or none can yet and one loads."""
+        now = time.monotonic()
         entries = board.entries()
         ready = [entry for entry in entries if entry.state == READY]
         if not ready:
-            return any(entry.state == STARTING and time.time() - entry.since < LOADING_S for entry in entries)
+            return any(entry.state == STARTING and now - entry.since < LOADING_S for entry in entries)
         # A sign is made once a second.
-        recently = time.monotonic() - max(self._half, 2 * SIGNS_EVERY_S)
+        recently = now - max(self._half, 2 * SIGNS_EVERY_S)
         return any(entry.sign > recently for entry in ready)

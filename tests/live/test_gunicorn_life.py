@@ -223,12 +223,29 @@ def test_upgrade_by_sigusr2_is_refused(tmp_path: Path) -> None:
 
 # Stop
 
+CLOCK = """
+import os, time
+real, later = time.time, os.path.join(os.path.dirname(__file__), "later")
+time.time = lambda: real() + 3600 * os.path.exists(later)
+"""
+
+
+def rests(pid: int) -> int:
+    """Return how often a process has waited for something."""
+    found = re.search(r"\nvoluntary_ctxt_switches:\s*(\d+)", Path(f"/proc/{pid}/status").read_text())
+    assert found
+    return int(found[1])
+
 
 def test_slow_requests_are_answered_before_the_end(tmp_path: Path) -> None:
-    with Site(tmp_path, app=KIT, keepalive="60s") as site:
+    (tmp_path / "sitecustomize.py").write_text(CLOCK)
+    with Site(tmp_path, app=KIT, keepalive="60s", environ={"PYTHONPATH": str(tmp_path)}) as site:
         both = [held(site, tmp_path) for _ in range(8)]
         site.signal(signal.SIGTERM)
         wait_for(lambda: refused(site), "the sockets to close")
+        begun = rests(site.pid)
+        (tmp_path / "later").touch()
+        wait_for(lambda: rests(site.pid) > begun + 5, "the main process to look at its workers")
         for _, hold in both:
             hold.release()
         answers = [client.answer() for client, _ in both]

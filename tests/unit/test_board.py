@@ -1,6 +1,7 @@
 """launcher.board: what workers tell, as others read it."""
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ def board(request: pytest.FixtureRequest, tmp_path: Path) -> Board:
 
 def test_what_a_forked_worker_writes_the_others_read(board: Board) -> None:
     row = board.free()
+    before = time.monotonic()
     board.enter(row, 7, 1)
+    assert before <= board.entry(row).since <= time.monotonic()
     assert board.free() != row
     (entry,) = board.entries()
     assert (entry.pid, entry.generation, entry.state, entry.requests) == (7, 1, STARTING, 0)

@@ -25,15 +25,12 @@ from .actions import (
     Tell,
 )
 from .children import how_it_ended
+from .pace import Pace
 from .terms import Terms
 from .worker import LEAVING, NEVER, READY, STARTING, Worker
 
 SERVING, DRAINING, STOPPING = "serving", "draining", "stopping"
 
-FIRST_DELAY_S = 0.1
-LONGEST_DELAY_S = 30.0
-STEADY_S = 10.0
-"""A worker that has been ready for so long has nothing to do with the deaths before it."""
 EXTEND_EVERY_S = 5.0
 EXTEND_BY_S = 10.0
 QUICK_S = 1.0
@@ -56,8 +53,7 @@ class Crew:
         """Whether a worker has ever been ready."""
         self._status: int = Exit.FINE
         self._number = 0
-        self._deaths = 0
-        self._start_at = 0.0
+        self._pace = Pace()
         self._began = 0.0
         self._extend_at = 0.0
         self._drained_at = 0.0
@@ -211,7 +207,7 @@ class Crew:
         if self._terms.watchdog and self._answers:
             times.append(self._watchdog_at)
         if self._state != STOPPING and self._next_terms is None and self._missing():
-            times.append(self._start_at)
+            times.append(self._pace.start_at)
         return min(times, default=None)
 
     # What follows from them
@@ -255,7 +251,7 @@ class Crew:
         serving = [worker for worker in self._own() if worker.state == READY]
         excess = max(0, len(serving) - self._terms.workers)
         self._dismiss([worker for worker in serving if worker.asked][:excess], now)
-        if now >= self._start_at:
+        if now >= self._pace.start_at:
             for _ in range(self._missing()):
                 self._start(self.generation, now)
 
@@ -267,7 +263,7 @@ class Crew:
             self._dismiss(self._own(), now)
             self.generation += 1
             self._terms, self._next_terms = terms, None
-            self._deaths, self._start_at = 0, 0.0
+            self._pace = Pace()
             self._hands_over = True
 
     def _start(self, generation: int, now: float) -> None:
@@ -288,18 +284,13 @@ class Crew:
 
     def _mourn(self, worker: Worker, how: str, status: int, now: float) -> None:
         """Note the unexpected end of a worker, and when the next one is made."""
-        if worker.state == READY and now - worker.since >= STEADY_S:
-            self._deaths = 0
-        self._deaths += 1
+        delay = self._pace.mourn(now, now - worker.since if worker.state == READY else 0.0)
         serving = any(other.state == READY for other in self.workers.values())
-        if worker.state == STARTING and self._deaths >= self._terms.most_deaths and not serving:
-            text = f"{how}; {self._deaths} in a row did, and none is left: giving up"
+        if worker.state == STARTING and self._pace.deaths >= self._terms.most_deaths and not serving:
+            text = f"{how}; {self._pace.deaths} in a row did, and none is left: giving up"
             self._actions.append(GiveUp(text, status))
             self._give_up(status if status > 0 else Exit.NOT_READY, now)
             return
-        # The first is replaced at once: an accident should cost nobody anything.
-        delay = 0.0 if self._deaths == 1 else min(FIRST_DELAY_S * 2 ** min(self._deaths - 2, 9), LONGEST_DELAY_S)
-        self._start_at = now + delay
         self._say("error", f"{how}: another is started" + (f" in {delay:g} s" if delay else ""))
 
     def _give_up(self, status: int, now: float) -> None:

@@ -19,9 +19,11 @@ from gunicorn.glogging import Logger
 
 from .. import instance
 from ..application import DEVELOP
-from ..board import READY, Board
+from ..board import LEAVING, READY, STARTING, Board
 from ..errors import Exit
 from ..sockets import SOCKETS_STAY
+from ..supervise.pace import Pace
+from ..supervise.terms import MOST_DEATHS
 from ..systemd import tell
 from . import before_fork
 from .gthread import STOP, Worker
@@ -34,10 +36,6 @@ from .gunicorn_watch import Watch
 
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
-LONGEST_PAUSE_S = 30.0
-LAST_PAUSE_S = 4.0
-"""At a start that no worker survives, nothing is tried after this one."""
-"""Between two tries to have a worker become ready."""
 PRELOADING_S = 300
 """What systemd gives a main process that loads the application, and says nothing meanwhile."""
 REST_S = 30.0
@@ -66,8 +64,7 @@ class Arbiter(arbiter.Arbiter):
         """Whether a reload was asked for while there was one."""
         self.stopping = False
         self._stop_at: float | None = None
-        self._spawn_at = self._pause = 0.0
-        """When a worker may be made again, after one that did not become ready."""
+        self.pace = Pace()
         self._succession = inherit()
         self._loading = False
         """Whether the new code of a reload is being loaded here."""
@@ -164,7 +161,7 @@ class Arbiter(arbiter.Arbiter):
         if timeout and DEVELOP in os.environ and not self.timeout:
             timeout = REST_S  # whatever happens rings
         now = time.monotonic()
-        times = [self.watch.due, self._stop_at, self._spawn_at if self._spawn_at > now else None]
+        times = [self.watch.due, self._stop_at, self.pace.start_at if self.pace.start_at > now else None]
         until = min([now + (timeout or 0.0), *(at for at in times if at is not None)])
         readable = [self.hearing]
         if self.renewal is not None and (descriptor := self.renewal.fileno()) is not None:
@@ -202,14 +199,13 @@ class Arbiter(arbiter.Arbiter):
         for worker in staying[: max(0, len(staying) - self.num_workers)]:
             worker.going = True
             staying.remove(worker)
-        if time.monotonic() >= self._spawn_at:
+        if time.monotonic() >= self.pace.start_at:
             # The first one alone: what cannot be loaded is said once, and what can is ready sooner.
             wanted = self.num_workers if self.ledger.served() else min(1, self.num_workers)
             for _ in range(wanted - len(staying)):
                 if not self.spawn_worker():
                     break
         if sum(worker.pid in ready for worker in staying) >= self.num_workers:
-            self._pause = 0.0
             for worker in self.WORKERS.values():
                 if worker.going:
                     self.dismiss(worker)
@@ -234,7 +230,7 @@ class Arbiter(arbiter.Arbiter):
         except (OSError, RuntimeError) as error:
             if os.getpid() != self.pid or not self.ledger.served():
                 raise
-            self._try_later(f"No worker can be made: {error}")
+            self._mourn(f"No worker can be made: {error}")
         finally:
             if os.getpid() == self.pid:  # a worker that ends comes by here too
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -263,7 +259,6 @@ class Arbiter(arbiter.Arbiter):
             ended = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             if ended is None or self.stopping:
                 continue
-            self._pause = LAST_PAUSE_S
             self.log.error_log.disabled = True
             status = ended.si_status if ended.si_code == os.CLD_EXITED else -ended.si_status
             if status != Exit.TARGET:  # with this one it has said why
@@ -280,21 +275,25 @@ class Arbiter(arbiter.Arbiter):
 
     def take_place(self, worker: Worker) -> None:
         """Note that a worker has ended."""
-        entries = {entry.pid: entry for entry in self.board.entries()}
-        was_ready = worker.pid in entries and entries[worker.pid].state >= READY
+        entry = self.board.entry(worker.place.row)
+        state, lasted_s = STARTING, 0.0
+        if entry.pid == worker.pid:
+            state, lasted_s = entry.state, time.monotonic() - entry.since
         self.board.clear(worker.place.row)
-        if was_ready or worker.told or self.stopping:
+        if worker.told or self.stopping or state == LEAVING:
             return
-        if self.renewal is not None and self.renewal.lose(worker):
-            return
-        if not self.ledger.served() and self._pause >= LAST_PAUSE_S:
-            raise HaltServer("No worker becomes ready: each ended while it loaded the application", Exit.NOT_READY)
-        self._try_later(f"Worker (pid:{worker.pid}) ended before it was ready")
+        if state == READY:
+            self._mourn(f"Worker (pid:{worker.pid}) ended {lasted_s:.2f} s after it was ready", lasted_s)
+        elif self.renewal is None or not self.renewal.lose(worker):
+            self._mourn(f"Worker (pid:{worker.pid}) ended before it was ready")
 
-    def _try_later(self, what: str) -> None:
-        self._pause = min(max(1.0, 2 * self._pause), LONGEST_PAUSE_S)
-        self._spawn_at = time.monotonic() + self._pause
-        self.log.error("%s: the next try is in %.0f s", what, self._pause)
+    def _mourn(self, what: str, ready_s: float = 0.0) -> None:
+        """Note that there is a worker too few, and for how long."""
+        pause = self.pace.mourn(time.monotonic(), ready_s)
+        if not self.ledger.served() and self.pace.deaths >= (1 if DEVELOP in os.environ else MOST_DEATHS):
+            raise HaltServer("No worker becomes ready: each ended while it loaded the application", Exit.NOT_READY)
+        if pause:
+            self.log.error("%s: the next try is in %g s", what, pause)
 
     # Signals
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..supervise.pace import Pace
 from .gunicorn_succession import succeed
 from .reload import Reload, Verdict
 
@@ -110,6 +111,7 @@ class Renewal:
         """Have other workers take the place of these."""
         self._until = time.monotonic() + LOADING_S
         self._replaced = workers
+        self._arbiter.pace = Pace()
         for worker in workers:
             worker.going = True
         self._arbiter.generation += 1

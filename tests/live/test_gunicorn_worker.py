@@ -723,7 +723,7 @@ def test_no_room_for_another_worker_is_waited_out() -> None:
         room = server.directory / "beats"
         room.rename(server.directory / "away")
         os.kill(server.pid(), signal.SIGKILL)
-        server.wait_for_line("No worker can be made: .* the next try is in 1 s")
+        server.wait_for_line("No worker can be made: .* the next try is in 0.4 s")
         assert server.ask().status == 200
         (server.directory / "away").rename(room)
         server.wait_until_all_serve(2)

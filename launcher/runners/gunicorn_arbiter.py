@@ -33,6 +33,7 @@ from .gunicorn_place import Place
 from .gunicorn_reload import Renewal
 from .gunicorn_succession import Succession, inherit
 from .gunicorn_watch import Watch
+from .loading import LOADING_S
 
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
@@ -285,6 +286,8 @@ class Arbiter(arbiter.Arbiter):
         if state == READY:
             self._mourn(f"Worker (pid:{worker.pid}) ended {lasted_s:.2f} s after it was ready", lasted_s)
         elif self.renewal is None or not self.renewal.lose(worker):
+            if lasted_s >= LOADING_S and not self.ledger.served():
+                raise HaltServer(f"The application was not loaded within {LOADING_S:g} s", Exit.TARGET)
             self._mourn(f"Worker (pid:{worker.pid}) ended before it was ready")
 
     def _mourn(self, what: str, ready_s: float = 0.0) -> None:

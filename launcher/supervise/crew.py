@@ -130,7 +130,8 @@ class Crew:
             # It ended of its own accord: another would do the same. With this status it has said why.
             if status != Exit.TARGET:
                 self._actions.append(GiveUp(f"{how}: giving up", status))
-            self._give_up(status or Exit.TARGET, now)
+            # 1 is of one that hangs as it loads (launcher.runners.loading), and says nothing to whoever started us.
+            self._give_up(status if status > 1 else Exit.TARGET, now)
         else:
             self._mourn(worker, how, status, now)
         return self._done(now)

@@ -1,4 +1,4 @@
-"""An application that hangs while a worker loads it, though others serve."""
+"""An application that hangs while a worker loads it: the first one, or one whose forerunners served."""
 
 import os
 import signal
@@ -27,12 +27,24 @@ def app(environ, start_response):
 """
 
 
+def site(directory: Path, server: str, *, ready: bool = True) -> Serving:
+    (directory / "sitecustomize.py").write_text(SOON)
+    options: dict[str, Any] = {"app": "hanging_site:app", "server": server, "bind": "127.0.0.1:0", "preload": False}
+    files, environ = {"hanging_site.py": SITE}, {"PYTHONPATH": str(directory)}
+    return Serving(directory, options, files=files, environ=environ, ready=ready)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_first_worker_that_hangs_ends_the_start(server: str, tmp_path: Path) -> None:
+    (tmp_path / "hangs").touch()
+    with site(tmp_path, server, ready=False) as serving:
+        assert serving.wait() == 4
+        assert serving.output.count('hanging_site.py", line 5 in <module>') == 1
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_worker_that_hangs_says_where_and_is_replaced(server: str, tmp_path: Path) -> None:
-    (tmp_path / "sitecustomize.py").write_text(SOON)
-    options: dict[str, Any] = {"app": "hanging_site:app", "server": server, "bind": "127.0.0.1:0", "preload": False}
-    files, environ = {"hanging_site.py": SITE}, {"PYTHONPATH": str(tmp_path)}
-    with Serving(tmp_path, options, files=files, environ=environ) as serving:
+    with site(tmp_path, server) as serving:
         (tmp_path / "hangs").touch()
         os.kill(int(serving.request("/").body), signal.SIGKILL)
         wait_for(lambda: "Timeout (0:00:01)!" in serving.output, "the end of one that hangs")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import Exit
 from ..sockets import UNLINK, paths_to_unlink
 from . import streams
-from .files import socket_files
+from .files import record, socket_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,6 @@ VARIABLE = "LAUNCHER_GUNICORN"
 forwarder_headers = ""
 secure_scheme_headers: dict[str, str] = {}
 
-_at_exit = ExitStack()
 _context: "SSLContext | None" = None
 
 
@@ -41,22 +41,10 @@ def parameters() -> dict[str, Any]:
     return values
 
 
-def on_starting(server: "Arbiter") -> None:
-    """Note the unix sockets that are to be removed at the end."""
-    given = parameters()
-    passed = paths_to_unlink(os.environ.get(UNLINK, ""))
-    _at_exit.enter_context(socket_files([*given.get("unlink", ()), *passed]))
-
-
 def nworkers_changed(server: "Arbiter", new: int, old: int | None) -> None:
     """Send messages where they are wanted: of gunicorn's hooks this alone runs before its first message."""
     if old is None and parameters().get("log_file") == "-":
         os.dup2(1, 2)  # to gunicorn, `-` is standard error
-
-
-def on_exit(server: "Arbiter") -> None:
-    """Remove the unix sockets."""
-    _at_exit.close()
 
 
 def pre_fork(server: "Arbiter", worker: "Worker") -> None:
@@ -124,26 +112,25 @@ def main() -> None:
 
     from .. import instance
 
-    def remove_record() -> None:
-        if directory := os.environ.get(instance.VARIABLE):
-            instance.remove(directory)
-
     install_arbiter()
     pid = os.getpid()
-    try:
-        run(prog="gunicorn")
-    except KeyboardInterrupt:
-        sys.exit(0)  # with preload it loads the application before it listens to signals
-    except SystemExit as end:
-        if os.getpid() == pid and threading.active_count() > 1:
-            # Of an application that was loaded here; the interpreter's own end would wait for them.
-            remove_record()
-            streams.flush()
-            os._exit(end.code if isinstance(end.code, int) else Exit.FINDINGS)
-        raise
-    finally:
-        if os.getpid() == pid:  # workers come by here too
-            remove_record()
+    passed = paths_to_unlink(os.environ.get(UNLINK, ""))
+    with ExitStack() as files:
+        files.enter_context(record(os.environ.get(instance.VARIABLE)))
+        files.enter_context(socket_files([*parameters().get("unlink", ()), *passed]))
+        try:
+            # With preload it loads the application before it listens to signals.
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            run(prog="gunicorn")
+        except KeyboardInterrupt:
+            sys.exit(0)
+        except SystemExit as end:
+            if os.getpid() == pid and threading.active_count() > 1:
+                # Of an application that was loaded here; the interpreter's own end would wait for them.
+                files.close()
+                streams.flush()
+                os._exit(end.code if isinstance(end.code, int) else Exit.FINDINGS)
+            raise
 
 
 if __name__ == "__main__":

@@ -66,10 +66,10 @@ def test_ready_is_said_when_a_worker_can_answer_and_not_before(preload: bool, tm
 
 @PRELOAD
 def test_application_that_cannot_be_loaded_ends_the_start(preload: bool, tmp_path: Path) -> None:
-    with Site(tmp_path, code=BROKEN, preload=preload, ready=False) as site:
+    with Site(tmp_path, code=BROKEN, preload=preload, bind=f"unix:{tmp_path}/socket", ready=False) as site:
         assert site.wait() == 4
     assert site.output.count("broken on purpose\n") == 1
-    assert not list(tmp_path.glob("serve/serve-*"))
+    assert not [*tmp_path.glob("serve/serve-*"), *tmp_path.glob("socket")]
 
 
 def test_nothing_but_the_log_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""`preload`, on every server: what workers cannot share is told, and Ctrl-C while the application is loaded."""
+"""`preload`, on every server: what workers cannot share is told, and a stop while the application is loaded."""
 
 import signal
 import socket
@@ -43,11 +43,16 @@ time.sleep(3600)
 """
 
 
-@pytest.mark.parametrize("server", SERVERS)
-def test_ctrl_c_ends_a_load_without_a_traceback(server: str, tmp_path: Path) -> None:
-    profile = {"server": server, "bind": "127.0.0.1:0", "preload": True, "app": "site_of_tests:app"}
+# uWSGI ignores SIGTERM until it has loaded the application.
+STOPS = [(signal.SIGTERM, "gunicorn"), *((signal.SIGINT, server) for server in SERVERS)]
+
+
+@pytest.mark.parametrize(("number", "server"), STOPS)
+def test_a_signal_ends_a_load_without_a_traceback(number: int, server: str, tmp_path: Path) -> None:
+    profile = {"server": server, "bind": f"unix:{tmp_path}/socket", "preload": True, "app": "site_of_tests:app"}
     with Serving(tmp_path, profile, files={"site_of_tests.py": LOADS}, ready=False) as serving:
         wait_for((tmp_path / "loads").exists, "the load")
-        serving.process.send_signal(signal.SIGINT)
+        serving.process.send_signal(number)
         assert serving.process.wait(DEADLINE_S) == 0
         assert "Traceback" not in serving.output, serving.output
+    assert not (tmp_path / "socket").exists()

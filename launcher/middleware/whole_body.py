@@ -42,8 +42,11 @@ def read_whole_body(app: WSGIApplication) -> WSGIApplication:
                 piece = stream.read(PIECE)
             except BodyTooLarge:
                 raise
-            except OSError:  # malformed, or not sent: so say gunicorn 27.0.1 and uWSGI 2.0.30
+            except OSError:  # malformed, or not sent: so says uWSGI 2.0.30, and gunicorn 27.0.1 of what is not sent
                 return answer(environ, start_response, BAD_REQUEST)
+            except Exception:  # malformed: gunicorn 27.0.1 answers 400 itself, and the access log hears it here
+                start_response(BAD_REQUEST, [])
+                raise
             if not piece:
                 break
             body.write(piece)  # a full disk is no fault of the client's

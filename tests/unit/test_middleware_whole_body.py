@@ -67,6 +67,12 @@ def test_what_cannot_be_read_never_reaches_the_application(changed: dict[str, An
     )
 
 
+def test_error_of_the_server_is_a_bad_request_to_the_log_and_goes_on() -> None:
+    malformed = ValueError("malformed")
+    answer = call(read_whole_body(echo), make_environ(**CHUNKED, wsgi_input=Stream(b"abc", malformed)))
+    assert (answer.status, answer.error) == ("400 Bad Request", malformed)
+
+
 def test_limit_counts_before_anything_is_kept() -> None:
     stream = Stream(b"x" * 10_000)
     answer = call(limit_body(read_whole_body(echo), 2000), make_environ(**CHUNKED, wsgi_input=stream))

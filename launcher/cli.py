@@ -1,6 +1,7 @@
 """The command line, by click: help, commands, and every start that is not plain."""
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,7 @@ from .errors import Exit, LaunchError
 from .flags import OptionCommand, Said, takes, takes_options
 from .instance import Instance
 from .options import OPTIONS
-from .start import compile_plan, report, request_of, start, working_directory
+from .start import compile_plan, open_streams, report, request_of, start, working_directory
 
 ELSEWHERE = {
     **dict.fromkeys(("--port", "--host", "--address"), "Both go into --bind: serve --bind 127.0.0.1:8001"),
@@ -290,6 +291,7 @@ def profiles(form: str, chdir: str | None) -> int:
 
 def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command line and return its exit status."""
+    open_streams()
     try:
         status = cli.main(list(argv), prog_name="serve", obj=environ, standalone_mode=False)
     except LaunchError as error:
@@ -298,6 +300,12 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         return stop.exit_code
     except click.Abort:
         return 128 + 2
+    except OSError as error:
+        if error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # which takes what is left at the end
+        print(f"serve: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return Exit.USAGE
     except click.NoSuchOption as error:
         hint = ELSEWHERE.get(error.option_name)
         print(

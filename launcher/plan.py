@@ -21,7 +21,7 @@ from .project import Project
 from .registry import BACKENDS, Registry
 from .request import Request
 from .syntax import Reader
-from .target import VARIABLE, Search, Target, choose_settings, find_target
+from .target import VARIABLE, Search, Target, choose_settings, find_target, unserved
 from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
 
@@ -120,6 +120,8 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     errors += broken
     if broken and all(map(_is_the_projects, broken)):
         target = Target("", settings["settings"].origin)
+    if target is not None and settings["app"].value is None:
+        notes += unserved(search, chosen, target)
 
     errors += native_sections(draft.merged.native, registry.names(BACKENDS))
     if backend is None:

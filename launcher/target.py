@@ -133,6 +133,9 @@ def _what_exists(search: Search, module: str) -> str:
     places = [*search.path, *(found.package_path or () if found else ())]
     if told := closed(places, search.shown):
         return told
+    top = module.partition(".")[0]
+    if search.reader.find(top) is None and Reader([os.path.join(search.project.root, "src")]).find(top) is not None:
+        return f'{top} is in src: write python_path = ["src"] in the profile.'
     if package and (found is None or found.package_path is None):
         return f"Looked in {search.project.root}, and on sys.path."
     directory = found.package_path[0] if found is not None and found.package_path else search.project.root
@@ -208,6 +211,16 @@ def find_target(search: Search, app: Setting[Any], settings: Setting[str | None]
     if django:
         return Target(DJANGO, where)
     raise LaunchError(_nothing_named(search, settings.value, where))
+
+
+def unserved(search: Search, settings: Setting[str | None], target: Target) -> list[Finding]:
+    """Return a warning where a project names an ASGI application alone: Django's own for WSGI is served then."""
+    module = settings.value
+    if target.spec != DJANGO or module is None or not search.reader.defines(module, "ASGI_APPLICATION"):
+        return []
+    message = f"{module} has ASGI_APPLICATION and no WSGI_APPLICATION: Django's views are served, websockets are not"
+    fix = "Run an ASGI server beside this one for what only it can serve."
+    return [Finding("asgi-not-served", message, fix, target.origin, severity="warning")]
 
 
 def _nothing_named(search: Search, settings: str, where: Origin) -> Finding:

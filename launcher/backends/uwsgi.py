@@ -195,7 +195,9 @@ RULES = {
     "preload": switch("", "--lazy-apps", ["lazy"])
     .but("with it the main process executes itself anew in a reload")
     ._replace(wordless="no --lazy-apps"),
-    "request_timeout": flag("--harakiri").only(_one_thread).but("the worker is killed: no answer is sent"),
+    "request_timeout": flag("--harakiri")
+    .only(_one_thread)
+    .but("with threads = 1 alone, and the worker is killed: no answer is sent"),
     "worker_timeout": impossible("its master only notices workers that are gone"),
     "graceful_timeout": flag("--worker-reload-mercy", "--reload-mercy").only(whole_seconds),
     "drain_delay": hook("drain_delay", "a thread of ours waits, in its main process"),

@@ -92,7 +92,7 @@ def status_text(document: dict[str, Any]) -> str:
         memory = "" if worker["memory"] is None else f", {worker['memory'] / 2**20:.0f} MiB"
         lines.append(
             f"  worker     {worker['pid']} {worker['state']}, generation {worker['generation']}, "
-            f"{_age(worker['age'] or 0)}, {worker['requests']} requests{memory}"
+            f"{_age(worker['age'] or 0)}, {worker['requests']} request{'s' * (worker['requests'] != 1)}{memory}"
         )
     last = document["last_reload"]
     if last:

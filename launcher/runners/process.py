@@ -100,7 +100,9 @@ def set_up_logging(options: Options) -> None:
     except OSError as error:
         message = f"cannot write the log file {options.log_file}: {error.strerror}"
         raise LaunchError(Finding("log-file-refused", message, status=Exit.SERVER)) from error
-    handler.setFormatter(logging.Formatter("%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s"))
+    # With the zone: Django sets that of the site in workers, and in them alone.
+    form = "%(asctime)s [%(process)d] %(levelname)s %(name)s: %(message)s"
+    handler.setFormatter(logging.Formatter(form, "%Y-%m-%d %H:%M:%S %z"))
     for name in LOGGERS:
         named = logging.getLogger(name)
         named.addHandler(handler)

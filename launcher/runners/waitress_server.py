@@ -4,7 +4,6 @@ waitress 3.0.2 has one timeout for everything, looks at it every 30 s, dies on T
 """
 
 import logging
-import os
 import socket
 import threading
 import time
@@ -18,7 +17,6 @@ from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer, UnixWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
-from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..middleware.head import without_body_to_head
 from .arguments import WaitressOptions
@@ -275,7 +273,6 @@ class Loop:
 def prepare(options: WaitressOptions) -> Serve:
     """Check the options with waitress. Raises LaunchError."""
     settings(options, len(options.bind or options.fd))
-    if DEVELOP in os.environ:
-        # A page may have more parts than there are threads; that some wait a moment is nothing to tell a person.
-        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    # It warns of each request that comes while all threads are busy: many a second where a site has visitors.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     return lambda application, sockets, signals, duties: Loop(application, sockets, signals, duties, options).run()

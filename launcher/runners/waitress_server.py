@@ -261,9 +261,9 @@ class Loop:
         return [channel for listener in self.listeners for channel in list(listener.active_channels.values())]
 
     def _close(self, listener: Any) -> None:
-        """Listen no more; first take the connections that the kernel has accepted for us, as many as may be."""
+        """Listen no more; first take the connections that the kernel has accepted for us, be they more than may be."""
         known = -1
-        while self.signals.takes_backlog and known != len(self.files) < self.adj.connection_limit:
+        while self.signals.takes_backlog and known != len(self.files):
             known = len(self.files)
             listener.handle_accept()
         # Its own close() would close the trigger too, which working threads still pull.

@@ -3,6 +3,7 @@
 import contextlib
 import resource
 import select
+import signal
 import time
 
 import pytest
@@ -49,7 +50,11 @@ def test_max_connections_counts_clients_only(listeners: int) -> None:
             assert select.select([three.sock], [], [], 0)[0] == []
             one.close()
             assert three.answer().body == b"hello"
-        assert runner.stop() == 0
+            with runner.client() as four:
+                four.get("/hello")
+                runner.tell(signal.SIGTERM)
+                assert four.answer().body == b"hello"
+        assert runner.wait() == 0
 
 
 def test_more_connections_than_select_can_watch() -> None:

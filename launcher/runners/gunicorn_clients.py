@@ -13,6 +13,7 @@ from gunicorn import util
 
 from ..application import DEVELOP
 from .gunicorn_client import HELD_BYTES, ClientSocket, Connection, OpaqueConnection
+from .inbox import has_input
 from .signals import OVERTAKEN_FIRST_S, OVERTAKEN_S
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Clients:
         self.listen()
         now = time.monotonic()
         for descriptor, connection in self._waiting.copy().items():
-            if connection.deadline > now or (connection.silent and _has_input(descriptor)):
+            if connection.deadline > now or (connection.silent and has_input(connection.sock)):
                 continue  # what has come just now is to be answered
             found = self._waiting.pop(descriptor, None)
             if found is connection:
@@ -244,9 +245,3 @@ class Clients:
 def _patience_s(connection: Connection) -> float:
     """Return how long a stop waits for a client to ask."""
     return ONCE_MORE_S if connection.initialized else FIRST_S
-
-
-def _has_input(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(0))

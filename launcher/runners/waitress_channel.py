@@ -8,6 +8,7 @@ from typing import Any
 # waitress 3.0.2 ships no types.
 from waitress.channel import HTTPChannel  # type: ignore[import-untyped]
 
+from .inbox import has_input
 from .waitress_http import Parser, Task
 
 OUTPUT = object()
@@ -88,6 +89,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]  # without types it is Any
         if thing is not self._watched:
             self._watched, self._watched_since = thing, now
         return now - self._watched_since
+
+    @property
+    def asks(self) -> bool:
+        """Whether the client has just begun to send the request that it was expected to."""
+        return not self.busy and has_input(self.socket)
 
     @property
     def busy(self) -> bool:

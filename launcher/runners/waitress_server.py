@@ -102,7 +102,7 @@ class Listener:
         """Close whom we have waited for long enough."""
         # A copy: a thread that sends `100 Continue` to a client that has gone closes the channel itself.
         for channel in list(self.active_channels.values()):
-            if self.limits.overdue(channel, now):
+            if self.limits.overdue(channel, now) and not channel.asks:
                 # waitress's own `will_close` waits for the client to read (3.0.2).
                 channel.handle_close()
 

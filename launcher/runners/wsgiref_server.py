@@ -20,6 +20,7 @@ from ..tls import faults
 from .arguments import WsgirefOptions
 from .duties import Duties
 from .http_connection import Connection, Limits
+from .inbox import has_input
 from .signals import Signals
 from .worker import Serve
 
@@ -131,6 +132,8 @@ class Server:
         now = time.monotonic()
         for connection in [each for each in self._idle if self._end_of_patience(each) <= now]:
             self._selector.unregister(connection.sock)
+            if has_input(connection.sock):
+                continue  # what has come just now is to be answered
             self._idle.discard(connection)
             connection.close()
         if self._accept_again and now >= self._accept_again:

@@ -348,16 +348,16 @@ import time
 from app import app
 from launcher.runners import gunicorn_clients
 
-has_input = gunicorn_clients._has_input
+has_input = gunicorn_clients.has_input
 
-def has_input_with_a_pause_after_it(descriptor):
-    found = has_input(descriptor)
+def has_input_with_a_pause_after_it(sock):
+    found = has_input(sock)
     print("looks", flush=True)
     time.sleep(0.5)
     print("has looked", flush=True)
     return found
 
-gunicorn_clients._has_input = has_input_with_a_pause_after_it
+gunicorn_clients.has_input = has_input_with_a_pause_after_it
 """
     with Gunicorn("--keep-alive", "1", app="late:app", files={"late.py": late}) as server:
         with server.client() as first:

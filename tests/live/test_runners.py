@@ -571,6 +571,21 @@ def test_idle_connection_outlives_client_timeout(server: str) -> None:
         assert client.ask("/hello").body == b"hello"
         with runner.client() as silent:
             assert silent.rest() == b""  # a client_timeout has passed
+
+
+def test_request_that_comes_when_its_time_is_up_is_answered(server: str) -> None:
+    with Runner(server, "--keepalive", "2", app="tests.apps.pausing:app") as runner, runner.client() as client:
+        assert client.ask("/hello").body == b"hello"
+        up = time.monotonic() + 2.1
+        (runner.directory / "pause").touch()
+        paused = runner.directory / "paused"
+        wait_for(paused.exists, "a loop that has looked")
+        wait_for(lambda: time.monotonic() > up, "the end of the time")
+        client.get("/hello")
+        paused.unlink()
+        assert client.answer().body == b"hello"
+        assert runner.stop() == 0
+
         assert client.ask("/hello").body == b"hello"
         assert runner.stop() == 0
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from gunicorn import util
 
 from ..application import DEVELOP
+from ..sockets import SOCKETS_OURS
+from . import door
 from .gunicorn_client import HELD_BYTES, ClientSocket, Connection, OpaqueConnection
 from .inbox import has_input
 from .signals import OVERTAKEN_FIRST_S, OVERTAKEN_S
@@ -99,12 +101,17 @@ class Clients:
     def leave(self, *, last: bool) -> None:
         """Accept nobody any more; with `last`, nobody else does, so take those whom the kernel has accepted."""
         self.listen()
+        ours = SOCKETS_OURS in os.environ or self.worker.cfg.reuse_port
         with self._accepting_lock:
             for listener, name in self._listeners.values():
                 if last:
+                    if ours:
+                        door.shut(listener)
                     self._take_backlog(listener, name)
                 listener.close()
             self._listeners = {}
+        for connection in self.open.copy():
+            door.hear(connection.sock)
         now = time.monotonic()
         for connection in self._waiting.copy().values():
             if not connection.received:

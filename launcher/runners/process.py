@@ -14,7 +14,7 @@ from .. import instance
 from ..address import Address
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
-from ..sockets import SOCKETS_STAY, UNLINK, bound_address, listen, paths_to_unlink
+from ..sockets import SOCKETS_OURS, SOCKETS_STAY, UNLINK, bound_address, listen, paths_to_unlink
 from ..supervise.supervisor import Supervisor
 from ..supervise.terms import MOST_DEATHS, START_S, Terms
 from ..supervise.trade import Trade
@@ -49,7 +49,8 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
             if options.identity:
                 become(options.identity, os.environ)
                 undo.callback(take_up_root)  # what is in root's directories is to be removed
-            service = Service(listeners, bool(os.environ.pop(SOCKETS_STAY, "")), prepare)
+            stay = bool(os.environ.pop(SOCKETS_STAY, ""))
+            service = Service(listeners, stay, _sockets_are_ours(options), prepare)
             status = _supervisor(options, read, service).run()
     except LaunchError as error:
         print(f"serve: {error}", file=sys.stderr)
@@ -77,11 +78,18 @@ def _supervisor(options: Options, read: Callable[[Sequence[str]], Options], serv
             most_deaths,
             start_timeout,
         ),
+        shut=service.shut,
         preload=options.preload,
         signals=SIGNALS,
     )
     where = ", ".join(str(bound_address(listener)) for listener in service.listeners)
     return Supervisor(trade, options, service.listeners, f"{options.application} on {where}")
+
+
+def _sockets_are_ours(options: Options) -> bool:
+    """Return whether nobody else may go on listening at our sockets."""
+    opened_here = bool(options.bind) and all(address.kind != "fd" for address in options.bind)
+    return opened_here or bool(os.environ.pop(SOCKETS_OURS, ""))
 
 
 def _watchdog_s() -> float:

@@ -4,6 +4,7 @@ import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from types import FrameType
 
 from ..application import DEVELOP
@@ -40,8 +41,10 @@ class Signals:
     supervisor has gone: then the loop is to call `orphaned`.
     """
 
-    def __init__(self, lifeline: int, sockets_stay: bool) -> None:
+    def __init__(self, lifeline: int, sockets_stay: bool, shut: Callable[[], None]) -> None:
+        """`shut` is what the supervisor does before it tells its workers."""
         self.lifeline = lifeline
+        self._shut = shut
         self._sockets_stay = sockets_stay
         self.stop = 0
         """The signal that asked to stop; 0 while none did."""
@@ -91,6 +94,7 @@ class Signals:
     def orphaned(self) -> None:
         """Stop as on TERM: nobody else is there to ask for it."""
         if not self.stop:
+            self._shut()
             logger.error("the supervisor has gone")
             self._stop(signal.SIGTERM)
 

@@ -14,6 +14,8 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from . import door
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -46,16 +48,14 @@ def close(descriptors: Iterable[int], limit_s: float) -> None:
 
     Whoever knocks at a TCP socket is not heard, knocks again a second later, and is refused once the server has ended.
     A unix socket refuses at once, and still gives workers who is inside (unix_accept in Linux's af_unix.c).
-    Where only root may set a filter (Linux 6.18.44), a TCP socket still takes one.
+    Where only root may set a filter (Linux 6.18.44), a connection that is being made at that moment stays unheard.
     """
     end = time.monotonic() + limit_s
     with ExitStack() as held:
         listeners = [held.enter_context(socket.socket(fileno=os.dup(descriptor))) for descriptor in descriptors]
         for listener in listeners:
-            if listener.family == socket.AF_UNIX:
-                listener.shutdown(socket.SHUT_RD)
-            elif not _is_deaf(listener):
-                listener.listen(0)
+            if listener.family == socket.AF_UNIX or not _is_deaf(listener):
+                door.shut(listener)
         time.sleep(min(UNSEEN_S, limit_s))
         while any(map(_waiting, listeners)) and time.monotonic() < end:
             time.sleep(POLL_S)

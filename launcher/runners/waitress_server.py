@@ -19,6 +19,7 @@ from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..middleware.head import without_body_to_head
+from . import door
 from .arguments import WaitressOptions
 from .duties import Duties
 from .signals import Signals
@@ -229,6 +230,8 @@ class Loop:
         self._next_maintenance = 0.0
         for listener in self.listeners:
             self._close(listener)
+        for channel in self._channels():
+            door.hear(channel.socket)
         self.duties.leave()
         while self._channels() and time.monotonic() < self.signals.deadline(self.graceful_timeout):
             self._turn()

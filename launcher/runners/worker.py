@@ -18,7 +18,7 @@ from wsgiref.types import WSGIApplication
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
 from ..supervise.notices import Post, has_the_word
-from . import before_fork, streams
+from . import before_fork, door, streams
 from .arguments import Options
 from .duties import Duties
 from .loading import in_time
@@ -41,12 +41,20 @@ class Service(NamedTuple):
     listeners: Sequence[socket.socket]
     sockets_stay: bool
     """Whether somebody else holds the listening sockets, and has what the kernel accepts answered after us."""
+    ours: bool
+    """Whether nobody else may go on listening at them."""
     prepare: Prepare
+
+    def shut(self) -> None:
+        """Let nobody in any more: the server is to end."""
+        if self.ours:
+            for listener in self.listeners:
+                door.shut(listener)
 
 
 def live(post: Post, options: Options, service: Service) -> NoReturn:
     """Be a worker: load the application, serve, and end the process."""
-    signals = Signals(post.lifeline, service.sockets_stay)
+    signals = Signals(post.lifeline, service.sockets_stay, service.shut)
 
     def work() -> int:
         _begin(post, options, signals)
@@ -57,7 +65,7 @@ def live(post: Post, options: Options, service: Service) -> NoReturn:
 
 def load_once(post: Post, options: Options, service: Service) -> Callable[[Post], NoReturn]:
     """Load the application in a process that workers are forked from; return what they are to do."""
-    signals = Signals(post.lifeline, service.sockets_stay)
+    signals = Signals(post.lifeline, service.sockets_stay, service.shut)
     own = before_fork.socket_descriptors()
     loaded: list[tuple[WSGIApplication, Serve]] = []
 
@@ -75,7 +83,7 @@ def load_once(post: Post, options: Options, service: Service) -> Callable[[Post]
 
 
 def _live_loaded(post: Post, options: Options, service: Service, loaded: tuple[WSGIApplication, Serve]) -> NoReturn:
-    signals = Signals(post.lifeline, service.sockets_stay)
+    signals = Signals(post.lifeline, service.sockets_stay, service.shut)
 
     def work() -> int:
         _begin(post, options, signals)

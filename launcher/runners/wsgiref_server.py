@@ -17,6 +17,7 @@ from wsgiref.types import WSGIApplication
 
 from ..errors import Exit, Finding, LaunchError
 from ..tls import faults
+from . import door
 from .arguments import WsgirefOptions
 from .duties import Duties
 from .http_connection import Connection, Limits
@@ -131,9 +132,9 @@ class Server:
         self.duties.turn(self._submit, self._held)
         now = time.monotonic()
         for connection in [each for each in self._idle if self._end_of_patience(each) <= now]:
-            self._selector.unregister(connection.sock)
             if has_input(connection.sock):
                 continue  # what has come just now is to be answered
+            self._selector.unregister(connection.sock)
             self._idle.discard(connection)
             connection.close()
         if self._accept_again and now >= self._accept_again:
@@ -219,6 +220,8 @@ class Server:
             while self.signals.takes_backlog and self._accept(listener):
                 pass
             listener.close()
+        for connection in self._idle:
+            door.hear(connection.sock)
 
 
 def tls_context(options: WsgirefOptions) -> ssl.SSLContext | None:

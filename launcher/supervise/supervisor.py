@@ -207,6 +207,7 @@ class Supervisor(Generic[T]):
                 case act.Drain():
                     instance.drain(os.environ)
                 case act.Close():
+                    self.trade.shut()
                     for listener in self.listeners:
                         listener.close()
                     self._close_templates()

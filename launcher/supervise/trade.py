@@ -35,6 +35,8 @@ class Trade(Record, Generic[T]):
     terms: Callable[[T], Terms]
     adopt: Callable[[T], None]
     """Change the supervisor itself, once workers with these options have replaced the others."""
+    shut: Callable[[], None]
+    """Let nobody in any more at the sockets; workers, who are about to be told, still accept who is inside."""
     preload: bool
     signals: Mapping[str, int]
     """`retire`, `stop`, `quick`, `kill` -> the signal that says so."""

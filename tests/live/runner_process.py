@@ -132,6 +132,17 @@ def refused(address: str) -> bool:
     return False
 
 
+def shut_out(address: str) -> bool:
+    """Return whether nobody is let in there any more, be he refused or not heard."""
+    host, _, port = address.rpartition(":")
+    with socket.socket(socket.AF_UNIX if host == "unix" else socket.AF_INET) as late:
+        late.settimeout(0.2)
+        try:
+            return late.connect_ex(port if host == "unix" else (host, int(port))) != 0
+        except TimeoutError:
+            return True
+
+
 def leave_no_descriptor(pid: int) -> None:
     """Have a process open nothing any more, until it closes something."""
     taken = set(map(int, os.listdir(f"/proc/{pid}/fd")))

@@ -19,6 +19,7 @@ from launcher.testing.hold import held
 from launcher.testing.serving import Serving, session_members, wait_for
 from tests.live.gunicorn_site import BROKEN, Site, application, notify_socket
 from tests.live.load import Load
+from tests.live.runner_process import shut_out
 
 pytestmark = pytest.mark.live
 
@@ -267,6 +268,18 @@ def test_who_waits_in_the_backlog_is_answered(number: int, tmp_path: Path) -> No
             with each:
                 assert each.answer().status == 200
         assert site.wait() == (0 if number == signal.SIGTERM else -number)
+
+
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:DIR/s"])
+def test_nobody_is_let_in_where_a_worker_is_slow_to_leave(bind: str, tmp_path: Path) -> None:
+    with Site(tmp_path, bind=[bind.replace("DIR", str(tmp_path))]) as site:
+        slow, quick = site.ready()
+        os.kill(slow, signal.SIGSTOP)
+        site.signal(signal.SIGTERM)
+        wait_for(lambda: quick not in site.tree(), "a worker to go")
+        assert shut_out(site.address)
+        os.kill(slow, signal.SIGCONT)
+        assert site.wait() == 0
 
 
 def refused(site: Site) -> bool:

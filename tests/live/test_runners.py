@@ -15,7 +15,8 @@ import pytest
 import waitress  # type: ignore[import-untyped]  # waitress 3.0.2 ships no types
 
 from launcher.testing.serving import wait_for
-from tests.live.runner_process import ROOT, Client, Hold, Runner, leave_no_descriptor, refused
+from tests.live.runner_process import ROOT, Client, Hold, Runner, leave_no_descriptor, refused, shut_out
+from tests.machine import LIKE_ANYONE
 
 pytestmark = pytest.mark.live
 
@@ -406,20 +407,24 @@ def test_term_answers_connections_that_were_accepted(server: str) -> None:
         assert runner.wait() == 0
 
 
-def test_term_answers_what_the_kernel_has_accepted() -> None:
-    """A stopped process stands for one that is too busy to accept."""
-    for server in SERVERS:
-        with Runner(server) as runner, contextlib.ExitStack() as stack:
-            worker = runner.ask("/process").json()["pid"]
-            os.kill(worker, signal.SIGSTOP)
-            clients = [stack.enter_context(runner.client()) for _ in range(20)]
-            for client in clients:
-                client.get("/hello")
-            runner.tell(signal.SIGTERM)
-            runner.wait_for_line("stopping on SIGTERM")
-            os.kill(worker, signal.SIGCONT)
-            assert [client.answer().body for client in clients] == [b"hello"] * 20
-            assert runner.wait() == 0
+@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:DIR/socket"])
+def test_term_answers_what_the_kernel_has_accepted_and_nobody_is_let_in_after_that(bind: str, server: str) -> None:
+    """A stopped process stands for one that is too busy to accept. Whom the kernel let in later it would reset."""
+    with Runner(server, bind=[bind], python=(*LIKE_ANYONE, sys.executable)) as runner, contextlib.ExitStack() as stack:
+        worker = runner.ask("/process").json()["pid"]
+        status = Path(f"/proc/{worker}/status")
+        os.kill(worker, signal.SIGSTOP)
+        wait_for(lambda: "State:\tT" in status.read_text(), "a worker that stands still")
+        clients = [stack.enter_context(runner.client()) for _ in range(20)]
+        for client in clients:
+            client.get("/hello")
+        runner.tell(signal.SIGTERM)
+        told = f"ShdPnd:\t{1 << signal.SIGTERM - 1:016x}"
+        wait_for(lambda: told in status.read_text(), "a worker that is told")
+        assert shut_out(runner.address)
+        os.kill(worker, signal.SIGCONT)
+        assert [client.answer().body for client in clients] == [b"hello"] * 20
+        assert runner.wait() == 0
 
 
 def test_term_answers_all_that_a_client_sent_at_once(server: str) -> None:
@@ -566,13 +571,6 @@ def test_idle_connection_is_closed_after_keepalive(server: str) -> None:
         assert runner.stop() == 0
 
 
-def test_idle_connection_outlives_client_timeout(server: str) -> None:
-    with Runner(server, "--client-timeout", "0.4", "--keepalive", "600") as runner, runner.client() as client:
-        assert client.ask("/hello").body == b"hello"
-        with runner.client() as silent:
-            assert silent.rest() == b""  # a client_timeout has passed
-
-
 def test_request_that_comes_when_its_time_is_up_is_answered(server: str) -> None:
     with Runner(server, "--keepalive", "2", app="tests.apps.pausing:app") as runner, runner.client() as client:
         assert client.ask("/hello").body == b"hello"
@@ -586,6 +584,12 @@ def test_request_that_comes_when_its_time_is_up_is_answered(server: str) -> None
         assert client.answer().body == b"hello"
         assert runner.stop() == 0
 
+
+def test_idle_connection_outlives_client_timeout(server: str) -> None:
+    with Runner(server, "--client-timeout", "0.4", "--keepalive", "600") as runner, runner.client() as client:
+        assert client.ask("/hello").body == b"hello"
+        with runner.client() as silent:
+            assert silent.rest() == b""  # a client_timeout has passed
         assert client.ask("/hello").body == b"hello"
         assert runner.stop() == 0
 

@@ -182,13 +182,17 @@ def test_drain_delay_serves_on(server: str) -> None:
 
 
 def test_workers_go_when_their_supervisor_is_killed(server: str) -> None:
-    with Runner(server, "--workers", "2", bind=["unix:DIR/socket"]) as runner, runner.client() as client:
-        hold = Hold(runner.directory)
+    with Runner(server, "--workers", "2", bind=["unix:DIR/socket"]) as runner, contextlib.ExitStack() as stack:
+        busy = min(wait_for_workers(runner, 2))
+        os.kill(busy, signal.SIGSTOP)
+        client, hold = stack.enter_context(runner.client()), Hold(runner.directory)
         client.get(hold.target)
         hold.wait_until_held()
         runner.tell(signal.SIGKILL)
         runner.wait()
-        wait_for(lambda: refused(runner.address), "a closed listener")
+        runner.wait_for_line("the supervisor has gone")
+        assert refused(runner.address)  # though a worker listens
+        os.kill(busy, signal.SIGCONT)
         hold.release()
         assert client.answer().body == b"held"
         wait_for(lambda: not list(session_members(runner.process.pid)), "the workers to go")

@@ -19,6 +19,7 @@ from tests.machine import LIKE_ANYONE
 
 from .gunicorn_site import notify_socket
 from .load import Load
+from .runner_process import shut_out
 from .uwsgi_site import Site, workers
 
 pytestmark = pytest.mark.live
@@ -65,11 +66,14 @@ def test_a_worker_that_is_about_to_be_replaced_does_not_hold_up_the_stop(tmp_pat
         assert time.monotonic() - began < 10  # graceful_timeout is 30 s
 
 
-@pytest.mark.parametrize(
+WHERE = pytest.mark.parametrize(
     ("bind", "rights"),
     [("127.0.0.1:0", ()), ("127.0.0.1:0", LIKE_ANYONE), ("unix:DIR/s.sock", ())],
     ids=["tcp", "tcp, without rights", "unix"],
 )
+
+
+@WHERE
 def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_that(
     bind: str, rights: Sequence[str], tmp_path: Path
 ) -> None:
@@ -81,17 +85,7 @@ def test_whom_the_kernel_has_accepted_is_answered_and_nobody_is_let_in_after_tha
         for client in waiting:
             client.get("/")
         serving.signal(signal.SIGTERM)
-        host, _, port = serving.address.rpartition(":")
-
-        def closed() -> bool:
-            with socket.socket(socket.AF_UNIX if host == "unix" else socket.AF_INET) as late:
-                late.settimeout(0.2)
-                try:
-                    return late.connect_ex(port if host == "unix" else (host, int(port))) != 0
-                except TimeoutError:
-                    return True
-
-        wait_for(closed, "a door that is closed")
+        wait_for(lambda: shut_out(serving.address), "a door that is closed")
         hold.release()
         for client in (first, *waiting):
             assert client.answer().status == 200
@@ -170,10 +164,12 @@ def test_a_socket_that_was_passed_in_keeps_its_door_open(script: str, tmp_path: 
 
 
 @pytest.mark.parametrize("keepalive", ["off", "5s"])
-@pytest.mark.parametrize("bind", ["127.0.0.1:0", "unix:DIR/s.sock"])
-def test_a_stop_under_load_resets_nobody(bind: str, keepalive: str, tmp_path: Path) -> None:
+@WHERE
+def test_a_stop_under_load_resets_nobody(bind: str, rights: Sequence[str], keepalive: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"bind": bind.replace("DIR", str(tmp_path)), "keepalive": keepalive}
-    with Site(tmp_path).serving(workers=2, threads=2, **options) as serving:
+    Site(tmp_path).serving(workers=2, threads=2, **options)
+    serve = (*rights, sys.executable, "-P", "-m", "launcher", "--profile", "kit")
+    with Serving(tmp_path, {}, command=Typed(serve, clean_environment(), ())) as serving:
         with Load(serving.address, 8, "/sleep?s=0.01", keep=False, pause_s=0.001) as load:
             load.wait_for_more()
             serving.signal(signal.SIGTERM)

@@ -208,7 +208,8 @@ class Attendant:
         if FAILED in numbers:
             _forking.acquire()  # for good
             uwsgi_succession.end_process(FAILED)
-        self._stopping |= signal.SIGTERM in numbers
+        # SIGINT comes here where an import took its KeyboardInterrupt for an error of its own.
+        self._stopping |= signal.SIGTERM in numbers or signal.SIGINT in numbers
         self._asked |= signal.SIGHUP in numbers
         self._handed |= RENEW in numbers
 

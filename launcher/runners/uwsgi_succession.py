@@ -20,14 +20,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .. import instance
 from . import before_fork
 from .reload import Reload
-from .uwsgi_streams import say
 from .uwsgi_table import table
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from typing import NoReturn
 
-    from ..application import ApplicationError
     from .reload import Verdict
 
 VARIABLE = "LAUNCHER_UWSGI_SUCCESSION"
@@ -51,9 +49,6 @@ HANDED = "renewal.json"
 FAILED = 4
 """Exit status of a server whose application cannot be loaded; sent to the master as a signal, it ends it with that."""
 
-FIRST_PAUSE_S = 1.0
-LONGEST_PAUSE_S = 30.0
-"""Between attempts to load an application that its proof has loaded."""
 POLL_S = 0.02
 
 
@@ -192,10 +187,11 @@ def succeed(reload: Reload, began: float, again: bool) -> NoReturn:
     # One in a spare slot has only asked for this, and goes.
     serving = [each for each in uwsgi.workers() if each["pid"] and not rows.is_spare(each["id"])]
     workers = [[each["pid"], rows.row(each["id"])] for each in serving]
-    _execute(Succession(reload.carry(), began, again, workers, _pipes()), reload)
+    execute(Succession(reload.carry(), began, again, workers, _pipes()), reload)
 
 
-def _execute(succession: Succession, reload: Reload) -> NoReturn:
+def execute(succession: Succession, reload: Reload) -> NoReturn:
+    """Run the new command in this process."""
     verdict = reload.verdict
     assert verdict is not None
     kept = {*succession.pipes, *listeners()}
@@ -295,50 +291,6 @@ class Elders:
         for process in self._processes:
             os.close(process)
         forget()
-
-
-def try_again(error: ApplicationError) -> NoReturn:
-    """Have the workers of before serve on, since the application cannot be loaded, which its proof could do.
-
-    A little later the master executes itself once more; for another SIGHUP at once, if the code is proven anew.
-    """
-    from ..user_code import tell
-    from .uwsgi_bell import wait
-
-    assert _inherited is not None
-    rows, succession, elders = table(), _inherited, Elders(_inherited.workers, _inherited.pipes)
-    tell(error)
-    if not elders.left():
-        end_process(FAILED)
-    reload = Reload.resume(succession.reload, rows.systemd)
-    pause_s = min(FIRST_PAUSE_S * 2**succession.attempts, LONGEST_PAUSE_S)
-    reason = "the main process cannot load the application"
-    say(f"{reason}, old workers serve on; the next try is in {pause_s:g} s")
-    reload.fail(f"{reason}: {error.message}", "old workers serve on while the main process tries again")
-    rows.suspend_watchdog()
-    told = wait(pause_s)
-    while signal.SIGHUP in told and signal.SIGTERM not in told:
-        other, told = Reload(rows.directory, reload.generation, rows.systemd), b""
-        while (verdict := other.poll()) is None and signal.SIGTERM not in told:
-            told += wait(POLL_S)
-        if verdict is None:
-            other.stop()
-        elif verdict.ok:
-            other.replacing()
-            reload = other
-            break
-        else:
-            other.end(verdict.reason)
-            reload.number = other.number  # whoever asks again waits for a higher one
-            told = told or wait(pause_s)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-    told += wait(0)
-    if signal.SIGTERM in told:
-        rows.begin_stop()
-        elders.finish(rows.grace_s)
-        end_process(0)
-    again = succession.again or signal.SIGHUP in told
-    _execute(succession._replace(reload=reload.carry(), again=again, attempts=succession.attempts + 1), reload)
 
 
 def end_process(status: int) -> NoReturn:

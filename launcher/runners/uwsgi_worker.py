@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import uwsgi
 
 from ..application import ApplicationError, load
-from . import uwsgi_reload, uwsgi_streams, uwsgi_succession
+from . import uwsgi_preload, uwsgi_reload, uwsgi_streams, uwsgi_succession
 from .loading import in_time
 from .uwsgi_answer import for_uwsgi
+from .uwsgi_preload import Interrupted, interruptible
 from .uwsgi_succession import FAILED
 from .uwsgi_table import LOADING_S, table
 
@@ -47,8 +48,8 @@ def start() -> WSGIApplication:
     """
     try:
         return load_as_worker()
-    except KeyboardInterrupt:
-        raise SystemExit(0) from None  # with preload uWSGI does not listen to signals yet
+    except (Interrupted, KeyboardInterrupt):
+        uwsgi_preload.stop()
     except Exception as error:
         import traceback
 
@@ -120,10 +121,11 @@ def preload() -> WSGIApplication:
 
     own = before_fork.socket_descriptors()
     try:
-        application = load(os.environ)
+        with interruptible():
+            application = load(os.environ)
     except ApplicationError as error:
         if uwsgi_succession.inherited():
-            uwsgi_succession.try_again(error)
+            uwsgi_preload.try_again(error)
         from ..user_code import tell
 
         tell(error)

@@ -23,6 +23,13 @@ from .uwsgi_site import REFUSED, Site, answer, in_uwsgi, ours, reload, versions,
 pytestmark = pytest.mark.live
 
 FAILS = "serve: the main process cannot load the application, old workers serve on; the next try is in "
+# Python would note a signal, and begin one long sleep all the same.
+LOADS = """
+if "uwsgi" in __import__("sys").modules:
+    open("loads", "w").close()
+    while True:
+        time.sleep(0.01)
+"""
 
 
 def served(site: Site, environ: Mapping[str, str] | None = None, **options: Any) -> Serving:
@@ -139,15 +146,32 @@ def test_a_signal_before_the_master_has_its_handlers_is_not_lost(tmp_path: Path)
         assert answer(serving)[0] == 2
 
 
-@pytest.mark.parametrize("phase", ["proving", "replacing", "finishing"])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["TERM", "INT"])
+def test_a_stop_breaks_off_the_first_import_and_leaves_nothing(number: int, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    files = {"bind": f"unix:{run / 's.sock'}", "pid_file": str(run / "main.pid")}
+    site = Site(tmp_path)
+    site.write(1, f"__import__('threading').Thread(target=time.sleep, args=(3600,)).start()\n{LOADS}")
+    with served(site, {"XDG_RUNTIME_DIR": str(run)}, ready=False, **files) as serving:
+        wait_for((tmp_path / "loads").exists, "the import")
+        serving.signal(number)
+        assert serving.wait() == 0
+        assert "Traceback" not in serving.output
+    assert [path for path in run.rglob("*") if not path.is_dir()] == []
+
+
+@pytest.mark.parametrize("phase", ["proving", "loading", "finishing"])
 def test_a_stop_during_a_reload_ends_everything_and_loses_nothing(phase: str, tmp_path: Path) -> None:
     site = Site(tmp_path, import_s=1.0)
     with served(site) as serving:
         client, hold = held(serving, tmp_path)
-        site.write(2)
+        site.write(2, LOADS if phase == "loading" else "")
         serving.signal(signal.SIGHUP)
         if phase == "finishing":
             wait_for(lambda: answer(serving)[0] == 2, "the new code")
+        elif phase == "loading":
+            wait_for((tmp_path / "loads").exists, "the import")
         else:
             wait_for(lambda: phase_of(serving) == phase, phase)
         serving.signal(signal.SIGTERM)

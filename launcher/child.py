@@ -8,15 +8,15 @@ import os
 import pwd
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .accounts import group_id, user_id
+from .loading import LOADING_S
 
 if TYPE_CHECKING:
     from .tls import Fault
-
-DEADLINE_S = 60.0
 
 
 def read_settings(module: str, path: Sequence[str], environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
@@ -86,9 +86,12 @@ def importable(module: str, path: Sequence[str]) -> bool:
         "import importlib.util, sys; sys.path[:0] = sys.argv[2:]; sys.exit(not importlib.util.find_spec(sys.argv[1]))"
     )
     command = [sys.executable, "-P", "-c", code, module, *path]
-    done = subprocess.run(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=DEADLINE_S, check=False
-    )
+    try:
+        done = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, timeout=LOADING_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return True  # whoever loads it says that it hangs
     return done.returncode == 0
 
 
@@ -96,32 +99,30 @@ def _ask(
     question: str, environ: Mapping[str, str], cwd: str, rights: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     read_end, write_end = os.pipe()
+    os.set_blocking(read_end, False)
     command = [sys.executable, "-P", "-m", "launcher.runners.probe", question, "--result-fd", str(write_end)]
-    try:
-        child = subprocess.Popen(
-            command, cwd=cwd, env=dict(environ), pass_fds=[write_end], stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **(rights or {}),
-        )  # fmt: skip
-    except OSError as error:
-        os.close(read_end)
-        who = f" as user {rights['user']}" if rights else ""
-        return {"ok": False, "message": f"{sys.executable} cannot be run{who} in {cwd}: {error.strerror}"}
-    finally:
-        os.close(write_end)
-    with child:
+    began = time.monotonic()
+    # Neither pipe is read to its end: what the import has started may hold it open.
+    with os.fdopen(read_end, "rb") as answers, os.fdopen(os.memfd_create("said"), "w+b") as said:
         try:
-            with os.fdopen(read_end, "rb") as answers:
-                said, _ = child.communicate(timeout=DEADLINE_S)
-                answer = answers.read()
-        except subprocess.TimeoutExpired:
-            child.kill()
-            return {"ok": False, "message": f"the import did not end within {DEADLINE_S:g} s"}
-    if answer:
-        result: dict[str, Any] = json.loads(answer)
-        return result
-    tail = said.decode(errors="replace").strip()
-    return {
-        "ok": False,
-        "message": f"the process that imports it ended with status {child.returncode}",
-        "traceback": tail,
-    }
+            child = subprocess.Popen(
+                command, cwd=cwd, env=dict(environ), pass_fds=[write_end], stdin=subprocess.DEVNULL,
+                stdout=said, stderr=subprocess.STDOUT, **(rights or {}),
+            )  # fmt: skip
+        except OSError as error:
+            who = f" as user {rights['user']}" if rights else ""
+            return {"ok": False, "message": f"{sys.executable} cannot be run{who} in {cwd}: {error.strerror}"}
+        finally:
+            os.close(write_end)
+        with child:
+            child.wait()
+        if answer := answers.read():
+            result: dict[str, Any] = json.loads(answer)
+            return result
+        said.seek(0)
+        tail = said.read().decode(errors="replace").strip()
+    if time.monotonic() - began >= LOADING_S:
+        message = f"the import did not end within {LOADING_S:g} s"
+    else:
+        message = f"the process that imports it ended with status {child.returncode}"
+    return {"ok": False, "message": message, "traceback": tail}

@@ -24,13 +24,13 @@ from gunicorn.workers.base import Worker as BaseWorker
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from ..application import DEVELOP
+from ..loading import in_time
 from ..sockets import SOCKETS_STAY
 from .gunicorn import parameters
 from .gunicorn_client import ClientSocket, Connection, TLSSocket
 from .gunicorn_clients import Clients
 from .gunicorn_head import settle
 from .gunicorn_limit import Limit
-from .loading import in_time
 from .memory import Memory
 
 if TYPE_CHECKING:

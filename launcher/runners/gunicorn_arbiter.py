@@ -21,6 +21,7 @@ from .. import instance
 from ..application import DEVELOP
 from ..board import LEAVING, READY, STARTING, Board
 from ..errors import Exit
+from ..loading import LOADING_S, WAITING_S
 from ..sockets import SOCKETS_STAY
 from ..supervise.pace import Pace
 from ..supervise.terms import MOST_DEATHS
@@ -33,12 +34,9 @@ from .gunicorn_place import Place
 from .gunicorn_reload import Renewal
 from .gunicorn_succession import Succession, inherit
 from .gunicorn_watch import Watch
-from .loading import LOADING_S
 
 QUICK_S = 1
 """What SIGINT leaves to the requests in flight, in seconds."""
-PRELOADING_S = 300
-"""What systemd gives a main process that loads the application, and says nothing meanwhile."""
 REST_S = 30.0
 NEVER = -1
 """No exit status that a process can have."""
@@ -76,7 +74,7 @@ class Arbiter(arbiter.Arbiter):
             self.ledger = Ledger()
             self.hearing, self.bell = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         if app.cfg.preload_app:
-            self.watch.extend(PRELOADING_S)
+            self.watch.extend(WAITING_S)  # it says nothing meanwhile
         super().__init__(app)
 
     def _go_on(self, succession: Succession) -> None:
@@ -184,7 +182,6 @@ class Arbiter(arbiter.Arbiter):
 
     def _renew(self, ready: set[int]) -> None:
         assert self.renewal is not None
-        self.watch.extend()
         if self.renewal.go_on(ready):
             self.renewal = None
             if self.again:
@@ -307,7 +304,6 @@ class Arbiter(arbiter.Arbiter):
         if self.renewal is not None:
             self.again = True
             return
-        self.watch.begin()
         self.renewal = Renewal(self)
 
     def handle_term(self) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from ..loading import WAITING_S
 from ..supervise.pace import Pace
 from .gunicorn_succession import succeed
 from .reload import Reload, Verdict
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from .gunicorn_arbiter import Arbiter
 
 MODULE = "launcher.runners.gunicorn"
-LOADING_S = 300.0
-"""How long new workers may take until they are ready."""
 
 
 class Renewal:
@@ -51,7 +50,7 @@ class Renewal:
             return self._succeed() if self._arbiter.cfg.preload_app else self._begin(verdict)
         late = time.monotonic() > self._until and not self._dismissed()
         if not self._failure and late:
-            self._failure = f"the new workers were not ready within {LOADING_S:g} s"
+            self._failure = f"the new workers were not ready within {WAITING_S} s"
         if self._failure:
             self._undo(self._replaced)
             return self._end(self._failure)
@@ -84,7 +83,7 @@ class Renewal:
         if self._arbiter.directory is None:
             return self._end("with preload there has to be the record that `serve` makes")
         self._reload.replacing()
-        self._arbiter.watch.suspend(int(LOADING_S))
+        self._arbiter.watch.suspend(WAITING_S)
         try:
             succeed(self._arbiter, self._reload)
         except OSError as error:
@@ -109,7 +108,7 @@ class Renewal:
 
     def replace(self, workers: "list[Worker]") -> None:
         """Have other workers take the place of these."""
-        self._until = time.monotonic() + LOADING_S
+        self._until = time.monotonic() + WAITING_S
         self._replaced = workers
         self._arbiter.pace = Pace()
         for worker in workers:

@@ -6,11 +6,10 @@ from collections.abc import Callable
 
 from ..application import DEVELOP
 from ..board import READY, STARTING, Board
+from ..loading import WAITING_S
 
 EXTEND_EVERY_S = 5.0
 EXTENSION_S = 10
-LOADING_S = 300.0
-"""How long workers may load while systemd is asked to wait; then its own timeout counts again."""
 SIGNS_EVERY_S = 1.0
 
 
@@ -29,16 +28,12 @@ class Watch:
         self.due: float | None = self._began if meant else None
         """When to look at the latest (monotonic)."""
 
-    def begin(self) -> None:
-        """Note that something begins for which systemd may have to wait."""
-        self._began = time.monotonic()
-
     def extend(self, seconds: int = EXTENSION_S) -> None:
-        """Ask for more time, but for that the development loop has no limit."""
+        """Ask for more time, until WAITING_S are over; the development loop has no limit."""
         if DEVELOP in os.environ:
             return
         now = time.monotonic()
-        if now - self._extended >= EXTEND_EVERY_S and now - self._began < LOADING_S:
+        if now - self._extended >= EXTEND_EVERY_S and now - self._began < WAITING_S:
             self._extended = now
             self._tell(f"EXTEND_TIMEOUT_USEC={seconds * 1_000_000}")
 
@@ -71,7 +66,7 @@ class Watch:
         entries = board.entries()
         ready = [entry for entry in entries if entry.state == READY]
         if not ready:
-            return any(entry.state == STARTING and now - entry.since < LOADING_S for entry in entries)
+            return any(entry.state == STARTING and now - entry.since < WAITING_S for entry in entries)
         # A sign is made once a second.
         recently = now - max(self._half, 2 * SIGNS_EVERY_S)
         return any(entry.sign > recently for entry in ready)

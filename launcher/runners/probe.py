@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import application
 from ..application import ApplicationError, Spec, Step
+from ..loading import in_time
 from ..middleware.stack import wrap
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ def main(arguments: list[str]) -> int:
     os.set_inheritable(result_fd, False)
     os.dup2(2, 1)
     try:
-        answer = _settings(os.environ) if question == "settings" else _application(os.environ)
+        with in_time():
+            answer = _settings(os.environ) if question == "settings" else _application(os.environ)
     except ApplicationError as error:
         message, trace = error.message[:LONGEST_MESSAGE], error.trace[-LONGEST_TRACE:]
         answer = {"ok": False, "message": message, "traceback": trace}

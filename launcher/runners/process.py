@@ -14,9 +14,10 @@ from .. import instance
 from ..address import Address
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
+from ..loading import WAITING_S
 from ..sockets import SOCKETS_OURS, SOCKETS_STAY, UNLINK, bound_address, listen, paths_to_unlink
 from ..supervise.supervisor import Supervisor
-from ..supervise.terms import MOST_DEATHS, START_S, Terms
+from ..supervise.terms import MOST_DEATHS, Terms
 from ..supervise.trade import Trade
 from . import worker
 from .arguments import Options
@@ -63,7 +64,7 @@ def run(read: Callable[[Sequence[str]], Options], prepare: Prepare, argv: Sequen
 def _supervisor(options: Options, read: Callable[[Sequence[str]], Options], service: Service) -> Supervisor[Options]:
     watchdog = _watchdog_s()
     # In development the next try is that of the next edit, and a worker may wait for long until it is to load anything.
-    most_deaths, start_timeout = (1, 0.0) if DEVELOP in os.environ else (MOST_DEATHS, START_S)
+    most_deaths, start_timeout = (1, 0.0) if DEVELOP in os.environ else (MOST_DEATHS, WAITING_S)
     trade = Trade(
         live=lambda post, told: worker.live(post, told, service),
         load=lambda post, told: worker.load_once(post, told, service),

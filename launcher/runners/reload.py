@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .. import instance
 from ..application import VARIABLE
+from ..loading import EXTENDED
 from ..systemd import tell
 
 PROVING, REPLACING, DONE = "proving", "replacing", "done"
@@ -67,7 +68,7 @@ class Reload:
             return
         # systemd wants both in one message. Source: sd_notify(3), RELOADING=1.
         stamp = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-        tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", "STATUS=proving the new code", environ=self._environ)
+        self._tell("RELOADING=1", f"MONOTONIC_USEC={stamp}", EXTENDED, "STATUS=proving the new code")
         if directory is None and VARIABLE not in os.environ:
             self.verdict = Verdict(True)  # a server that somebody started by hand, on an application of its own
             return
@@ -141,7 +142,7 @@ class Reload:
     def replacing(self) -> None:
         """Note that the new code is good, and that workers which load it are about to start."""
         self._write(REPLACING)
-        tell("STATUS=replacing the workers", environ=self._environ)
+        self._tell(EXTENDED, "STATUS=replacing the workers")
 
     def end(self, reason: str = "") -> None:
         """Note how it ended: well, or for a reason (one line) with the old workers still serving."""
@@ -152,16 +153,12 @@ class Reload:
             elif self._before is not None:
                 self._put(instance.ENVIRONMENT, self._before)
         self._write(DONE, not reason, reason)
-        tell(
-            "READY=1",
-            f"STATUS=reload refused: {reason}" if reason else f"STATUS=generation {self.generation}",
-            environ=self._environ,
-        )
+        self._tell("READY=1", f"STATUS=reload refused: {reason}" if reason else f"STATUS=generation {self.generation}")
 
     def fail(self, reason: str, instead: str) -> None:
         """Note that it has failed where nothing can be taken back, and what the server does instead of serving on."""
         self._write(DONE, False, reason, instead)
-        tell("READY=1", f"STATUS=reload failed: {reason}", environ=self._environ)
+        self._tell("READY=1", f"STATUS=reload failed: {reason}")
 
     def stop(self) -> None:
         """Give up: the server stops."""
@@ -173,6 +170,9 @@ class Reload:
             os.close(self._reader)
             self._process.wait()
         self._write(DONE, False, "it was told to meanwhile", "the server stops")
+
+    def _tell(self, *lines: str) -> None:
+        tell(*lines, environ=self._environ)
 
     def _write(self, phase: str, ok: bool | None = None, reason: str = "", instead: str = "") -> str:
         if self._directory is None:

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import uwsgi
 
+from ..loading import EXTENDED, WAITING_S
 from . import uwsgi_succession
 from .reload import Reload, Verdict
 from .uwsgi_signals import LOOK
@@ -31,8 +32,6 @@ from .uwsgi_table import Table, table
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROOF_S = 60.0
-"""How long the import may take, in the proof and again in a worker."""
 POLL_S = 0.01
 """Between two looks at what uWSGI knows of its workers; nothing tells when it changes."""
 
@@ -112,8 +111,7 @@ class Driver:
     def prove(self, reload: Reload) -> Verdict:
         """Wait for the verdict on the new code, and return it. Raises Failure where it is bad."""
         try:
-            if not self.until(lambda: reload.poll() is not None, PROOF_S):
-                raise Failure(f"the import did not end within {PROOF_S:g} s")
+            self.until(lambda: reload.poll() is not None)
         except Failure:
             reload.stop()
             raise
@@ -140,7 +138,8 @@ class Driver:
 
     def comes(self, slot: int, pid: int) -> bool:
         """Wait for a worker that loads the application; return whether it is ready, rather than gone or hanging."""
-        if not self.until(lambda: self.table.ready(slot) == pid or pids()[slot - 1] != pid, PROOF_S):
+        self.table.tell(EXTENDED)
+        if not self.until(lambda: self.table.ready(slot) == pid or pids()[slot - 1] != pid, WAITING_S):
             os.kill(pid, signal.SIGKILL)
         return self.table.ready(slot) == pid
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from .. import instance
 from ..board import LEAVING, Board
+from ..loading import WAITING_S
 from ..systemd import tell
 
 if TYPE_CHECKING:
@@ -18,9 +19,6 @@ if TYPE_CHECKING:
 _SERVED, _GENERATION, _DRAINING, _RENEWING, _HEAD = 0, 1, 2, 3, 4
 _READY, _ATTEMPTS, _TAKEN, _ROW = 0, 1, 2, 3
 _RELOAD, _FAILURE = 0, 1
-
-LOADING_S = 300
-"""What systemd gives those who load the application, beyond what it gives everybody."""
 
 _table: list[Table] = []
 
@@ -116,7 +114,7 @@ class Table:
     def suspend_watchdog(self) -> None:
         """Have systemd wait longer for the next sign of life: there is none while the main process loads."""
         if "WATCHDOG_USEC" in self.systemd:
-            self.tell(f"WATCHDOG_USEC={LOADING_S * 1_000_000}", "WATCHDOG=1")
+            self.tell(f"WATCHDOG_USEC={WAITING_S * 1_000_000}", "WATCHDOG=1")
 
     def resume_watchdog(self) -> None:
         """Have it wait as before."""

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import uwsgi
 
 from ..application import ApplicationError, load
+from ..loading import EXTENDED, in_time
 from . import uwsgi_preload, uwsgi_reload, uwsgi_streams, uwsgi_succession
-from .loading import in_time
 from .uwsgi_answer import for_uwsgi
 from .uwsgi_preload import Interrupted, interruptible
 from .uwsgi_succession import FAILED
-from .uwsgi_table import LOADING_S, table
+from .uwsgi_table import table
 
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -74,7 +74,7 @@ def load_as_worker() -> WSGIApplication:
         leave(slot)
     failed = table().begin(slot)
     if not table().served:
-        table().tell(f"EXTEND_TIMEOUT_USEC={LOADING_S * 1_000_000}")
+        table().tell(EXTENDED)
     if failed and not table().served:
         give_up(_sudden_end())
     if failed:

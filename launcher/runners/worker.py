@@ -17,11 +17,11 @@ from wsgiref.types import WSGIApplication
 
 from ..application import DEVELOP
 from ..errors import Exit, Finding, LaunchError
+from ..loading import in_time
 from ..supervise.notices import Post, has_the_word
 from . import before_fork, door, streams
 from .arguments import Options
 from .duties import Duties
-from .loading import in_time
 from .signals import QUICK, Signals
 
 LOGGERS = ("launcher", "waitress")

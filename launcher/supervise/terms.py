@@ -1,10 +1,10 @@
 """What a supervisor is told of the service that its workers give."""
 
 from ..lean import Record
+from ..loading import WAITING_S
 
 MOST_DEATHS = 5
 """So many workers in a row that die before they are ready end the service, when no other serves."""
-START_S = 300.0
 
 
 class Terms(Record):
@@ -17,5 +17,5 @@ class Terms(Record):
     watchdog: float = 0.0
     """How often the service manager wants to hear of us."""
     most_deaths: int = MOST_DEATHS
-    start_timeout: float = START_S
+    start_timeout: float = WAITING_S
     """The longest time that a worker may take to load the application."""

@@ -1,4 +1,4 @@
-"""An application that hangs while a worker loads it: the first one, or one whose forerunners served."""
+"""An application that hangs while it is loaded: by the first worker, by a proof of new code, or by a later worker."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ from tests.machine import SERVERS
 pytestmark = pytest.mark.live
 
 SOON = """
-import launcher.runners.loading
-launcher.runners.loading.LOADING_S = 1.0
+import launcher.loading
+launcher.loading.LOADING_S = 1.0
 """
 SITE = """
 import os, time
@@ -25,6 +25,7 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [b"%d" % os.getpid()]
 """
+WHERE = 'hanging_site.py", line 5 in <module>'
 
 
 def site(directory: Path, server: str, *, ready: bool = True) -> Serving:
@@ -39,15 +40,19 @@ def test_a_first_worker_that_hangs_ends_the_start(server: str, tmp_path: Path) -
     (tmp_path / "hangs").touch()
     with site(tmp_path, server, ready=False) as serving:
         assert serving.wait() == 4
-        assert serving.output.count('hanging_site.py", line 5 in <module>') == 1
+        assert serving.output.count(WHERE) == 1
 
 
 @pytest.mark.parametrize("server", SERVERS)
-def test_a_worker_that_hangs_says_where_and_is_replaced(server: str, tmp_path: Path) -> None:
+def test_a_later_import_that_hangs_says_where_and_hurts_nobody(server: str, tmp_path: Path) -> None:
     with site(tmp_path, server) as serving:
         (tmp_path / "hangs").touch()
+        refused = serving.command("reload")
+        assert refused.returncode == 4
+        assert "the import did not end within 1 s" in refused.stderr
+        assert WHERE in refused.stderr
         os.kill(int(serving.request("/").body), signal.SIGKILL)
         wait_for(lambda: "Timeout (0:00:01)!" in serving.output, "the end of one that hangs")
         (tmp_path / "hangs").unlink()
         assert serving.request("/").status == 200
-        assert 'hanging_site.py", line 5 in <module>' in serving.output
+        assert WHERE in serving.messages

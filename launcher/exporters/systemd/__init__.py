@@ -214,7 +214,7 @@ def _readiness(plan: LaunchPlan, site: _Site) -> str:
 # `systemctl start` returns when the server has said READY=1; {believed} is believed.
 Type=notify
 NotifyAccess={plan.backend.notifies}
-# From the start to READY=1, but that workers which load the application are given 300 s.
+# From the start to READY=1, or for a reload; but whoever loads the application is given 300 s.
 TimeoutStartSec=90s
 """
     if site.watchdog_s:

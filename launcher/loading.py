@@ -1,6 +1,7 @@
-"""An end to the loading of an application that hangs, with the place where it does.
+"""How long an application may take to load, at a start, in a proof of new code and in a check; and its end after that.
 
-Nobody else would notice on gunicorn 27.0.1 and uWSGI 2.0.30: their masters look at workers that serve, or not at all.
+Nobody else would notice one that hangs on gunicorn 27.0.1 and uWSGI 2.0.30: their masters look at workers that serve,
+or not at all.
 """
 
 import faulthandler
@@ -8,10 +9,14 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ..application import DEVELOP
+from .application import DEVELOP
 
 LOADING_S = 290.0
-"""How long a worker may take: a little less than its main process, or systemd, would wait for it."""
+"""For whoever loads it."""
+WAITING_S = 300
+"""For whoever waits for that, a main process or systemd: a little more, so that it can say where it hangs."""
+EXTENDED = f"EXTEND_TIMEOUT_USEC={WAITING_S * 1_000_000}"
+"""What systemd is told where an application is about to be loaded; it limits reloads as it does starts."""
 
 
 @contextmanager

@@ -148,6 +148,9 @@ def _always(options: Options) -> Words:
     return (
         "--strict", "--master", "--need-app", "--single-interpreter", "--enable-threads", "--vacuum",
         "--disable-logging",
+        # What the application starts by exec gets neither connections nor sockets that uWSGI opens itself: a client
+        # would wait for the end of both, and a program that outlives the server would keep the address.
+        "--close-on-exec", "--close-on-exec2",
         # Otherwise no worker is replaced in its first 10 s, whatever max_requests and its like say.
         "--min-worker-lifetime", "0",
         # A full reload would start the base interpreter, without the virtual environment (uWSGI 2.0.30).

@@ -12,7 +12,7 @@ import time
 from types import FrameType
 from typing import Any, ClassVar
 
-from gunicorn import arbiter
+from gunicorn import arbiter, systemd
 from gunicorn.app.base import BaseApplication
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
@@ -22,7 +22,7 @@ from ..application import DEVELOP
 from ..board import LEAVING, READY, STARTING, Board
 from ..errors import Exit
 from ..loading import LOADING_S, WAITING_S
-from ..sockets import SOCKETS_STAY
+from ..sockets import FIRST_DESCRIPTOR, SOCKETS_STAY
 from ..supervise.pace import Pace
 from ..supervise.terms import MOST_DEATHS
 from ..systemd import tell
@@ -102,6 +102,8 @@ class Arbiter(arbiter.Arbiter):
 
     def _load(self, app: BaseApplication) -> None:
         if self._succession is None:
+            for descriptor in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + systemd.listen_fds(unset_environment=False)):
+                os.set_inheritable(descriptor, False)  # a program that the application starts would keep the address
             super().setup(app)
             return
         app.cfg.set("preload_app", False)

@@ -63,6 +63,9 @@ def main() -> None:
     if "user" in told and os.geteuid() == 0:
         os.environ.update(variables_of(told["user"]))
     uwsgi_succession.note_start()
+    for descriptor in uwsgi_succession.listeners():
+        # A program that the application starts, and that outlives the server, would keep the address.
+        os.set_inheritable(descriptor, False)
     routed = "--http" in sys.argv
     if not routed:
         accept_only_who_speaks(sys.argv)

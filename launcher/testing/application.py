@@ -150,6 +150,14 @@ def say(environ: WSGIEnvironment, told: Mapping[str, str]) -> Page:
     return show_pid(environ, told)
 
 
+def start_daemon(environ: WSGIEnvironment, told: Mapping[str, str]) -> Page:
+    """Leave a process behind that outlives the server, with every descriptor that a program may inherit."""
+    import subprocess
+
+    process = subprocess.Popen(["sleep", "600"], close_fds=False, start_new_session=True)
+    return _json({"daemon": process.pid})
+
+
 _held: list[bytes] = []
 
 PAGES: Mapping[str, Callable[[WSGIEnvironment, Mapping[str, str]], Page]] = {
@@ -167,6 +175,7 @@ PAGES: Mapping[str, Callable[[WSGIEnvironment, Mapping[str, str]], Page]] = {
     "/file": write_file,
     "/allocate": allocate,
     "/say": say,
+    "/daemon": start_daemon,
 }
 
 

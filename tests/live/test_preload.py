@@ -1,5 +1,6 @@
 """`preload`, on every server: what workers cannot share is told, and a stop while the application is loaded."""
 
+import os
 import signal
 import socket
 from pathlib import Path
@@ -32,6 +33,27 @@ def test_what_workers_cannot_share_is_told_by_name(server: str, tmp_path: Path) 
                 line = f"preload: {what} was there before the fork, and workers cannot share it"
                 wait_for(lambda line=line: line in serving.output, line)  # type: ignore[misc]
             assert serving.output.count("preload: ") == 2
+
+
+STARTS = """
+import subprocess
+from launcher.testing.application import app
+
+daemon = subprocess.Popen(["sleep", "600"], close_fds=False, start_new_session=True)
+open("daemon", "w").write(str(daemon.pid))
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_program_that_the_import_starts_keeps_no_address(server: str, tmp_path: Path) -> None:
+    profile = {"server": server, "bind": "127.0.0.1:0", "preload": True, "app": "site_of_tests:app"}
+    with Serving(tmp_path, profile, files={"site_of_tests.py": STARTS}) as serving:
+        serving.stop_cleanly()
+        try:
+            host, port = serving.address.split(":")
+            socket.create_server((host, int(port))).close()
+        finally:
+            os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)
 
 
 LOADS = """

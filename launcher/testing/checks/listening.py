@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import signal
 import socket
 import stat
 import subprocess
@@ -22,6 +23,19 @@ def tcp_address_answers(kit: Kit) -> None:
         address = serving.address
         serving.stop_cleanly()
     assert not listens(address), f"{address} is still open"
+
+
+def daemon_of_the_application_keeps_no_socket(kit: Kit) -> None:
+    with kit.serve() as serving, serving.client() as client:
+        client.get("/daemon", "Connection: close")
+        daemon = client.answer().json()["daemon"]
+        try:
+            client.rest()
+            serving.stop_cleanly()
+            host, port = serving.address.split(":")
+            socket.create_server((host, int(port))).close()
+        finally:
+            os.kill(daemon, signal.SIGKILL)
 
 
 def every_interface_answers(kit: Kit) -> None:
@@ -211,6 +225,7 @@ SOCKET = {"bind": ["unix:PUBLIC/kit.sock"]}
 
 CHECKS = (
     Check("bind-host-port", {"bind": ["127.0.0.1:0"]}, tcp_address_answers),
+    Check("bind-daemon", {"bind": ["127.0.0.1:0"]}, daemon_of_the_application_keeps_no_socket),
     Check("bind-port", {"bind": [":0"]}, every_interface_answers),
     Check("bind-ipv6", {"bind": ["[::1]:0"]}, ipv6_address_answers),
     Check("bind-unix", SOCKET, unix_socket_answers_and_goes),

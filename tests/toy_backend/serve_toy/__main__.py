@@ -110,6 +110,8 @@ def main() -> None:
                 address, backlog=flags.backlog, rights=Rights(flags.socket_mode), reuse_port=flags.reuse_port
             )
             listener = socket.socket(fileno=opened.detach())
+            if address.kind == "fd":
+                os.close(address.fd)  # this one is a copy, and programs that the application starts do not get it
             if address.kind == "unix" and not address.abstract:
                 paths.append(address.path)
             selector.register(Server(listener, application, flags.client_timeout), selectors.EVENT_READ)

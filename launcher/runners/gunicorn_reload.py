@@ -131,7 +131,7 @@ class Renewal:
         self._reload.end(reason)
         arbiter = self._arbiter
         if reason:
-            arbiter.log.error("Reload refused, the old code goes on serving: %s", reason)
+            arbiter.log.error("reload refused, the old code goes on serving: %s", reason)
         else:
             arbiter.log.info("Reloaded: generation %d serves", arbiter.generation)
         return True

@@ -239,7 +239,7 @@ class Attendant:
             raise
         table().renewing = False
         reload.end(reason)
-        say(f"not reloaded, the old code serves on: {reason}")
+        say(f"reload refused, the old code goes on serving: {reason}")
 
     def _reload(self) -> None:
         """Prove the new code, and have the master execute itself anew. Raises Stop."""
@@ -257,7 +257,7 @@ class Attendant:
                 reload.stop()
                 raise
             reload.end(reason)
-        say(f"not reloaded, the old code serves on: {reason}")
+        say(f"reload refused, the old code goes on serving: {reason}")
 
     def _prove(self, reload: Reload) -> str:
         """Return why the new code does not do. Raises Stop."""

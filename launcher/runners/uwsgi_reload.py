@@ -54,7 +54,7 @@ def begin(slot: int) -> bool:
             os.close(reader)
             Driver(table(), slot, worker).run(writer)
         except Failure as failure:
-            say(f"not reloaded, the old code serves on: {failure}")
+            say(f"reload refused, the old code goes on serving: {failure}")
         except BaseException:
             import traceback
 

@@ -22,7 +22,7 @@ def app(environ, start_response):
 """
 
 
-REFUSED = "serve: not reloaded, the old code serves on: "
+REFUSED = "serve: reload refused, the old code goes on serving: "
 
 
 class Site:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from html import escape
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from .files import record, socket_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from socket import socket
     from ssl import SSLContext
 
     from gunicorn.config import Config
@@ -88,18 +90,33 @@ def ssl_context(config: "Config", default: "Callable[[], SSLContext]") -> "SSLCo
     return _context
 
 
-def install_arbiter() -> None:
-    """Have gunicorn's application run our arbiter: the module of its base class is where 27.0.1 names it."""
-    from gunicorn import arbiter
+def write_error(sock: "socket", status: int, reason: str, message: str) -> None:
+    """Answer a request that failed, with gunicorn's own page."""
+    from gunicorn.util import write_nonblock
+
+    page = (
+        f"<html>\n  <head>\n    <title>{reason}</title>\n  </head>\n"
+        f"  <body>\n    <h1><p>{reason}</p></h1>\n    {escape(message)}\n  </body>\n</html>\n"
+    ).encode("latin1", "replace")
+    head = f"HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Type: text/html\r\nContent-Length: {len(page)}"
+    write_nonblock(sock, f"{head}\r\n\r\n".encode("latin1") + page)
+
+
+def amend() -> None:
+    """Put ours in the place of what gunicorn 27.0.1 has otherwise."""
+    from gunicorn import arbiter, util
     from gunicorn.app import base
 
     from .gunicorn_arbiter import Arbiter
 
-    names: Any = base
+    names: Any = base  # the module of the application's base class names the arbiter
     names.Arbiter = Arbiter
-    # 27.0.1 waits for workers that stop by the wall clock, which may be set meanwhile.
+    # It waits for workers that stop by the wall clock, which may be set meanwhile.
     names = arbiter
     names.time = SimpleNamespace(**{**vars(time), "time": time.monotonic})
+    # By textwrap.dedent, which takes the carriage return from the end of a head on Python 3.14.
+    names = util
+    names.write_error = write_error
 
 
 def main() -> None:
@@ -112,7 +129,7 @@ def main() -> None:
 
     from .. import instance
 
-    install_arbiter()
+    amend()
     pid = os.getpid()
     passed = paths_to_unlink(os.environ.get(UNLINK, ""))
     with ExitStack() as files:

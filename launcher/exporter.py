@@ -25,7 +25,8 @@ class Exporter(Record):
     directory: str
     """Where its files are installed: `--check` looks there."""
     render: Callable[..., Mapping[str, str]]
-    """(plan, name of the site) -> file name -> text. It touches no disk. Keyword arguments of its own, which have
+    """(plan, name of the site) -> file name -> text. It touches no disk. The first line of each file says which profile
+    of which project it is for: a file that begins otherwise is not replaced. Keyword arguments of its own, which have
     defaults, are text that `--with NAME=VALUE` gives. Raises LaunchError."""
 
 

@@ -12,6 +12,8 @@ from ..plan import LaunchPlan
 from ..registry import EXPORTERS, Registry
 
 Files = Mapping[str, str]
+LONGEST = 200
+"""Characters of a stranger's line that are shown."""
 
 
 def exporter(registry: Registry, kind: str) -> Exporter:
@@ -49,17 +51,45 @@ def text(files: Files, directory: str) -> str:
 
 
 def write(files: Files, directory: str) -> list[str]:
-    """Write the files and return their paths. Raises LaunchError."""
-    paths = []
-    for name, content in files.items():
-        paths.append(os.path.join(directory, name))
+    """Write the files and return their paths: all, or none where one would replace what is not its own.
+
+    Its own is what begins with the same line, which says for what it was written. Raises LaunchError.
+    """
+    paths = {os.path.join(directory, name): content for name, content in files.items()}
+    strangers = [found for path, content in paths.items() if (found := _stranger(path, content))]
+    if strangers:
+        raise LaunchError(*strangers)
+    for path, content in paths.items():
         try:
-            with open(paths[-1], "w", encoding="utf-8") as file:
+            with open(path, "w", encoding="utf-8") as file:
                 file.write(content)
         except OSError as error:
-            message = f"cannot write {paths[-1]}: {error.strerror}"
+            message = f"cannot write {path}: {error.strerror}"
             raise LaunchError(Finding("not-written", message, status=Exit.FINDINGS)) from error
-    return paths
+    return list(paths)
+
+
+def _stranger(path: str, content: str) -> Finding | None:
+    installed = _installed(path)
+    if installed is None:
+        return None
+    first, own = (text.partition("\n")[0] for text in (installed, content))
+    if first == own:
+        return None
+    message = f"{path} is something else: it begins with {first[:LONGEST]!r}, and not with {own!r}"
+    return Finding("not-written", message, "Give another --name, or remove the file.", status=Exit.FINDINGS)
+
+
+def _installed(path: str) -> str | None:
+    """Return what a file holds, or None where there is none. Raises LaunchError."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        message = f"cannot read {path}: {error.strerror}"
+        raise LaunchError(Finding("not-read", message, status=Exit.FINDINGS)) from error
 
 
 def compare(files: Files, directory: str) -> dict[str, str]:
@@ -67,14 +97,7 @@ def compare(files: Files, directory: str) -> dict[str, str]:
     found = {}
     for name, content in files.items():
         path = os.path.join(directory, name)
-        try:
-            with open(path, encoding="utf-8", errors="replace") as file:
-                installed = file.read()
-        except FileNotFoundError:
-            installed = ""
-        except OSError as error:
-            message = f"cannot read {path}: {error.strerror}"
-            raise LaunchError(Finding("not-read", message, status=Exit.FINDINGS)) from error
+        installed = _installed(path) or ""
         before, after = (part.splitlines(keepends=True) for part in (installed, content))
         diff = "".join(difflib.unified_diff(before, after, path, f"{name} (exported)"))
         if diff:

@@ -258,6 +258,25 @@ def test_what_was_written_does_not_differ(tmp_path: Path) -> None:
         write(FILES, str(tmp_path / "nowhere"))
 
 
+@pytest.mark.parametrize("there", ["[Service]\nExecStart=/usr/bin/other\n", ""])
+def test_what_is_not_its_own_is_not_replaced(there: str, tmp_path: Path) -> None:
+    (tmp_path / "b.txt").write_text(there)
+    with pytest.raises(LaunchError, match=r"b\.txt is something else: .*\n  Give another --name, or remove the file\."):
+        write(FILES, str(tmp_path))
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("b.txt", there)]
+
+
+def test_units_say_for_which_profile_of_which_project_they_are(root: Path, tmp_path: Path) -> None:
+    write(units(root), str(tmp_path))
+    write(units(root, "--threads=3", words=("socket=no",)), str(tmp_path))
+    write_tree(root, {"profiles/blog.toml": 'extends = "prod"\n'})
+    other = compile_in(root, "--profile=blog", on=host(uid=0))
+    with pytest.raises(LaunchError) as caught:
+        write(render(EXPORTER, other, "site", ()), str(tmp_path))
+    assert len(caught.value.findings) == 2
+    assert f"systemd` for profile prod of {root}'" in str(caught.value)
+
+
 def test_json_holds_files_and_differences() -> None:
     assert json.loads(json_text(FILES, "/etc")) == {"directory": "/etc", "files": FILES, "differs": None}
     assert json.loads(json_text(FILES, "/etc", {}))["differs"] == {}

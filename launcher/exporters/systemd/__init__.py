@@ -106,10 +106,12 @@ def _lines(key: str, *values: object) -> str:
     return "".join(f"{key}={value}\n" for value in values if value not in (None, ""))
 
 
-def _header(site: _Site) -> str:
+def _header(plan: LaunchPlan, site: _Site) -> str:
+    whose = systemd_value(f"{plan.profile} of {plan.project.root}")
     unit = site.unit.replace("%i", "SITE")
     return f"""\
-# Written by `serve export systemd`; with --check it tells whether this still is what the profile says.
+# Written by `serve export systemd` for profile {whose}
+# With --check it tells whether this still is what the profile says.
 # Changes of your own belong into drop-ins: `systemctl edit`.
 # To begin: systemctl daemon-reload && systemctl enable --now {f"{unit}.socket " * site.socket}{unit}.service
 """
@@ -119,7 +121,7 @@ def _service(plan: LaunchPlan, site: _Site) -> str:
     secrets = _secrets(plan, site)
     python = f"{systemd_word(plan.command.argv[0])} -P -m launcher"
     return f"""\
-{_header(site)}
+{_header(plan, site)}
 [Unit]
 Description={site.unit} on {plan.backend.name}
 {_order(site)}\
@@ -296,7 +298,7 @@ def _limits(plan: LaunchPlan) -> str:
 def _socket(plan: LaunchPlan, site: _Site) -> str:
     streams = [f"/run/{site.directory}.sock"] if site.template else _streams(plan.options.bind or (), site)
     return f"""\
-{_header(site)}
+{_header(plan, site)}
 [Unit]
 Description=Sockets of {site.unit}
 

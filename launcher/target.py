@@ -241,6 +241,8 @@ def _from_child(search: Search, settings: Setting[str | None]) -> Target:
     module = settings.value or ""
     answer = read_settings(module, search.path, search.environ, search.project.root)
     if not answer.get("ok"):
+        if answer.get("nameless"):
+            return _of_configurations(search, settings)
         told = answer["message"]
         message = told if module in told else f"settings module {module} cannot be imported: {told}"
         raise LaunchError(
@@ -252,6 +254,23 @@ def _from_child(search: Search, settings: Setting[str | None]) -> Target:
             return Target(DJANGO, where)
         raise LaunchError(_nothing_named(search, module, where))
     return _checked(search, _read_spec(search, str(answer["wsgi_application"]), where))
+
+
+def _of_configurations(search: Search, settings: Setting[str | None]) -> Target:
+    """Return the application of the nearest wsgi.py: with django-configurations it names the class of the settings.
+
+    They cannot be imported without DJANGO_CONFIGURATION, which it sets. Source: "Quickstart" of its 2.5.1.
+    """
+    package = settings.value or ""
+    while package:
+        package = package.rpartition(".")[0]
+        module = f"{package}.wsgi".lstrip(".")
+        found = search.reader.find(module)
+        if found is not None and found.file and search.reader.defines(module, "application") is not False:
+            return Target(f"{module}:application", Origin(Layer.PROJECT, search.shown(found.file)))
+    message = f"nothing says which class of {settings.value} django-configurations is to take"
+    fix = 'Set DJANGO_CONFIGURATION, as by env = {DJANGO_CONFIGURATION = "Prod"}, or app = "package.wsgi:application".'
+    raise LaunchError(Finding("broken-settings", message, fix, settings.origin, Exit.TARGET))
 
 
 def _read_spec(search: Search, text: str, origin: Origin) -> Target:

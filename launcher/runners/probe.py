@@ -5,7 +5,7 @@ What the imported code prints goes to stderr. LAUNCHER_APPLICATION is read as a 
 
 - `settings` imports the module DJANGO_SETTINGS_MODULE names: `ok`, `wsgi_application`, `defined`, `django`, `file`.
 - `application` loads it as a worker would: `ok`, `name`, `settings`, `threads`.
-- On failure: `ok` (false), `message`, `traceback`; the exit status is then 4.
+- On failure: `ok` (false), `message`, `traceback`, `nameless`; the exit status is then 4.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from ..loading import in_time
 from ..middleware.stack import wrap
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Mapping, MutableMapping
+    from types import ModuleType
 
 LONGEST_TRACE = 8_000
 LONGEST_MESSAGE = 1_000
@@ -44,7 +45,7 @@ def main(arguments: list[str]) -> int:
             answer = _settings(os.environ) if question == "settings" else _application(os.environ)
     except ApplicationError as error:
         message, trace = error.message[:LONGEST_MESSAGE], error.trace[-LONGEST_TRACE:]
-        answer = {"ok": False, "message": message, "traceback": trace}
+        answer = {"ok": False, "message": message, "traceback": trace, "nameless": _importer() is not None}
     # What UTF-8 cannot say becomes \udc80, which is JSON's way of saying it.
     data = json.dumps(answer, ensure_ascii=False).encode("utf-8", "backslashreplace")
     while data:
@@ -59,8 +60,10 @@ def _settings(environ: MutableMapping[str, str]) -> dict[str, Any]:
     path = json.loads(environ.get(application.VARIABLE) or "{}").get("path") or ()
     application.prepend_path(path)
     step = Step(f"the settings module {name} cannot be imported", "", Spec("", settings=name))
-    module = application.run(step, application.import_module, name)
+    module = application.run(step, _import_settings, name, environ)
     value = getattr(module, "WSGI_APPLICATION", None)
+    if value is None and hasattr(module, "CONFIGURATION"):
+        value = "configurations.wsgi:application"  # Django's own would not find the importer
     if value is not None and not isinstance(value, str):
         kind = type(value).__name__
         raise ApplicationError(f"WSGI_APPLICATION in {name} is of type {kind}, and is to be a dotted path.")
@@ -71,6 +74,27 @@ def _settings(environ: MutableMapping[str, str]) -> dict[str, Any]:
         "django": hasattr(module, "INSTALLED_APPS") or hasattr(module, "ROOT_URLCONF"),
         "file": getattr(module, "__file__", None),
     }
+
+
+def _import_settings(name: str, environ: Mapping[str, str]) -> ModuleType:
+    """Import settings, also those that a library makes of a class: the one that DJANGO_CONFIGURATION names.
+
+    Source: django-configurations 2.5.1, configurations/importer.py.
+    """
+    try:
+        return application.import_module(name)
+    except Exception:
+        importer = _importer()
+        if importer is None or not environ.get("DJANGO_CONFIGURATION"):
+            raise
+    importer.install()
+    return application.import_module(name)
+
+
+def _importer() -> Any:
+    """Return the importer of django-configurations, where settings missed it; None otherwise."""
+    importer: Any = sys.modules.get("configurations.importer")
+    return None if importer is None or importer.installed else importer
 
 
 def _application(environ: MutableMapping[str, str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pytest
 
 import launcher
 from launcher.application import VARIABLE
+from launcher.errors import LaunchError
 from tests.machine import compile_in, write_tree
 
 ROOT = str(Path(launcher.__file__).parent.parent)
@@ -204,3 +205,31 @@ def test_settings_are_asked_with_what_a_worker_finds(tmp_path: Path) -> None:
         "sub/nothing": "",
     }
     assert compile_in(write_tree(tmp_path, files) / "sub").target.spec == "one:app"
+
+
+CONFIGURATIONS = {
+    "profiles/dev.toml": "",
+    "mysite/settings.py": (
+        "from configurations import Configuration\nclass Dev(Configuration):\n    WSGI_APPLICATION = 'mysite.dev.app'\n"
+        "class Bare(Configuration):\n    pass\n"
+    ),
+    "mysite/dev.py": APP,
+    "mysite/wsgi.py": "from configurations.wsgi import application\n",
+}
+
+
+@pytest.mark.parametrize(
+    ("named", "target"),
+    [("Dev", "mysite.dev:app"), ("Bare", "configurations.wsgi:application"), ("", "mysite.wsgi:application")],
+)
+def test_settings_of_django_configurations(named: str, target: str, tmp_path: Path) -> None:
+    environ = {"DJANGO_CONFIGURATION": named, "PYTHONPATH": ROOT}
+    root = write_tree(tmp_path, CONFIGURATIONS)
+    assert compile_in(root, "--settings=mysite.settings", environ=environ).target.spec == target
+
+
+def test_django_configurations_without_a_class_to_take(tmp_path: Path) -> None:
+    files = {name: text for name, text in CONFIGURATIONS.items() if not name.endswith("wsgi.py")}
+    with pytest.raises(LaunchError, match=r"nothing says which class of mysite\.settings") as caught:
+        compile_in(write_tree(tmp_path, files), "--settings=mysite.settings", environ={"PYTHONPATH": ROOT})
+    assert 'app = "package.wsgi:application"' in str(caught.value)

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -30,6 +31,8 @@ BOARD = "workers"
 """The workers (launcher.board)."""
 DRAINING = "draining"
 """Exists once the server was told to stop."""
+LAST_RESORT = "/tmp"
+"""Where a record lies if the directories that the environment names cannot be used."""
 
 
 class Instance(Record):
@@ -55,9 +58,20 @@ def create(environ: Mapping[str, str], facts: Mapping[str, Any], group: int | No
     `facts` name at least `project` and `profile`. Where `group` is given its members may enter, since workers that
     run as another user write there too. Raises OSError where no place is private and writable.
     """
-    base = _base(environ)
+    problems = []
+    for base in dict.fromkeys(_own_bases(environ)):
+        try:
+            return _create(base, base in _service_directories(environ), facts, group)
+        except OSError as error:
+            problems.append(error)
+    raise problems[0]
+
+
+def _create(base: str, made: bool, facts: Mapping[str, Any], group: int | None) -> str:
+    if not made:
+        _make_private(base)
     _sweep(base)
-    directory = os.path.join(base, f"{_stem(facts)}-{os.getpid()}")
+    directory = os.path.join(base, _name(facts))
     remove(directory)
     os.mkdir(directory, 0o700)
     try:
@@ -87,22 +101,22 @@ def _fill(directory: str, facts: Mapping[str, Any], group: int | None) -> None:
 
 def find(environ: Mapping[str, str], project: str, profile: str) -> list[Instance]:
     """Return the servers that run for a profile of a project, the oldest first, and remove the records of dead ones."""
-    found = []
-    for base in dict.fromkeys(_bases(environ)):  # a service's own directory is one of those in /run
-        for directory in _directories(base, _stem({"project": project, "profile": profile})):
-            instance = read(directory)
-            if instance is None:
-                if _abandoned(directory):
-                    remove(directory)
-            elif (instance.facts.get("project"), instance.facts.get("profile")) == (project, profile):
-                found.append(instance)
-    return sorted(found, key=lambda instance: instance.facts.get("since") or 0)
+    for directory in _records(environ):
+        if read(directory) is None and _abandoned(directory):
+            remove(directory)
+    # A link that names the project may lead elsewhere since the server started: then both paths do.
+    root = os.path.realpath(project)
+    return [
+        instance
+        for instance in find_all(environ)
+        if instance.facts.get("profile") == profile
+        and os.path.realpath(instance.facts.get("project") or os.sep) == root
+    ]
 
 
 def find_all(environ: Mapping[str, str]) -> list[Instance]:
     """Return every server that runs and that this user may see, the oldest first."""
-    directories = [each for base in dict.fromkeys(_bases(environ)) for each in _directories(base, "serve")]
-    found = [instance for directory in directories if (instance := read(directory)) is not None]
+    found = [instance for directory in _records(environ) if (instance := read(directory)) is not None]
     return sorted(found, key=lambda instance: instance.facts.get("since") or 0)
 
 
@@ -225,34 +239,47 @@ def remove(directory: str) -> None:
         pass
 
 
-def _stem(facts: Mapping[str, Any]) -> str:
+def _name(facts: Mapping[str, Any]) -> str:
+    """Return what a record is called: unlike what others may have in the directory, which nobody may remove."""
     from binascii import crc32
 
     name = "\0".join((facts["project"], facts["profile"]))
-    return f"serve-{crc32(name.encode('utf-8', 'surrogateescape')):08x}"
+    return f"serve-{crc32(name.encode('utf-8', 'surrogateescape')):08x}-{os.getpid()}"
 
 
-def _base(environ: Mapping[str, str]) -> str:
-    """Return where records are made: systemd's directory for the service, the user's, or a private temporary one."""
-    base = next(_bases(environ))
-    if base in _service_directories(environ):
-        return base
+def _is_record(name: str) -> bool:
+    serve, _, rest = name.partition("-")
+    code, _, pid = rest.partition("-")
+    return serve == "serve" and len(code) == 8 and pid.isdigit()
+
+
+def _make_private(base: str) -> None:
+    """Make a directory for records, unless it is there and only this user may write in it. Raises OSError."""
     try:
         os.mkdir(base, 0o711)  # members of an instance's group pass through
     except FileExistsError:
         pass
     found = os.lstat(base)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
-        raise PermissionError(f"{base} is not private")
-    return base
+        raise PermissionError(errno.EACCES, "is not private", base)
+
+
+def _own_bases(environ: Mapping[str, str]) -> Iterator[str]:
+    """Yield where records are made, the best place first: systemd's for the service, the user's, a temporary one.
+
+    Of two that cannot be used, as XDG_RUNTIME_DIR and TMPDIR of somebody else's shell, the last one is left.
+    """
+    yield from _service_directories(environ)[:1]
+    if environ.get("XDG_RUNTIME_DIR"):
+        yield os.path.join(environ["XDG_RUNTIME_DIR"], "serve")
+    for directory in (environ.get("TMPDIR"), LAST_RESORT):
+        if directory:
+            yield os.path.join(directory, f"serve-{os.getuid()}")
 
 
 def _bases(environ: Mapping[str, str]) -> Iterator[str]:
-    """Yield where records may be, the best place for a new one first."""
-    yield from _service_directories(environ)
-    if environ.get("XDG_RUNTIME_DIR"):
-        yield os.path.join(environ["XDG_RUNTIME_DIR"], "serve")
-    yield os.path.join(environ.get("TMPDIR") or "/tmp", f"serve-{os.getuid()}")
+    """Yield where records may be."""
+    yield from _own_bases(environ)
     # Of services, whose runtime directories are not named to a person's shell.
     yield from (os.path.join("/run", name) for name in _listed("/run"))
 
@@ -262,8 +289,9 @@ def _service_directories(environ: Mapping[str, str]) -> list[str]:
     return [path for path in environ.get("RUNTIME_DIRECTORY", "").split(":") if path]
 
 
-def _directories(base: str, stem: str) -> list[str]:
-    return [os.path.join(base, name) for name in _listed(base) if name.startswith(stem + "-")]
+def _records(environ: Mapping[str, str]) -> list[str]:
+    bases = dict.fromkeys(_bases(environ))  # a service's own directory is one of those in /run
+    return [os.path.join(base, name) for base in bases for name in _listed(base) if _is_record(name)]
 
 
 def _listed(directory: str) -> list[str]:
@@ -276,15 +304,14 @@ def _listed(directory: str) -> list[str]:
 def _sweep(base: str) -> None:
     """Remove the records that servers left which were killed."""
     for name in _listed(base):
-        pid = name.rpartition("-")[2]
-        if name.startswith("serve-") and pid.isdigit() and not os.path.exists(f"/proc/{pid}"):
+        if _is_record(name) and not os.path.exists(f"/proc/{name.rpartition('-')[2]}"):
             remove(os.path.join(base, name))
 
 
 def _abandoned(directory: str) -> bool:
     """Return whether a record is ours and its server has ended. One that is being made holds no facts yet."""
     pid, facts = directory.rpartition("-")[2], load(os.path.join(directory, RECORD))
-    now = started(int(pid)) if pid.isdigit() else None
+    now = started(int(pid))
     try:
         return os.lstat(directory).st_uid == os.getuid() and (now is None or facts.get("started", now) != now)
     except OSError:

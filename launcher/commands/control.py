@@ -26,9 +26,10 @@ def the_one(found: list[Instance], profile: str, pid: int | None) -> Instance:
     if len(chosen) == 1:
         return chosen[0]
     if not chosen:
-        which = f"with pid {pid}" if pid is not None else "of this project" if profile else "that you may see"
-        message = f"no server {which} runs" + (f" with profile {profile}" if profile else "")
-        fix = "serve status --all shows what runs." if profile else "serve starts one."
+        which = f" with pid {pid}" if pid is not None else " of this project" if profile else ""
+        message = f"no server{which} that you may see runs" + (f" with profile {profile}" if profile else "")
+        fix = "serve status --all shows what runs; a service's is seen by root, another user's by that user."
+        fix = fix if profile else "serve starts one."
         raise LaunchError(Finding("not-running", message, fix, status=Exit.NOT_READY))
     pids = " and ".join(f"{each.pid} ({' '.join(each.facts['addresses'])})" for each in chosen)
     message = f"{len(chosen)} servers run with profile {profile}: {pids}"

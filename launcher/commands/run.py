@@ -110,7 +110,8 @@ def make_record(plan: LaunchPlan, request: Request, addresses: Sequence[Address]
     try:
         return instance.create(request.environ, facts, group)
     except OSError as error:
-        print(f"serve: status, reload and stop will not find this server: {error}", file=sys.stderr)
+        reason = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        print(f"serve: status, reload and stop will not find this server: {reason}", file=sys.stderr)
         return None
 
 

@@ -101,7 +101,7 @@ def test_the_life_of_a_server(server: str, preload: bool, tmp_path: Path) -> Non
         assert not {worker["pid"] for worker in first["workers"]} & {worker["pid"] for worker in last["workers"]}
         assert "stopped in" in site.serve("stop")
         assert serving.process.wait(20) == 0
-    assert "no server of this project runs" in site.serve("status", status=6)
+    assert "no server of this project that you may see runs" in site.serve("status", status=6)
     assert list(tmp_path.glob("serve-*/serve-*")) == []
 
 
@@ -206,4 +206,4 @@ def test_a_server_that_was_killed_is_not_found(tmp_path: Path) -> None:
         os.kill(serving.pid, signal.SIGKILL)
         serving.process.wait(20)
         wait_for(lambda: len(serving.tree()) == 0, "the workers to go")
-        assert "no server of this project runs" in site.serve("stop", status=6)
+        assert "no server of this project that you may see runs" in site.serve("stop", status=6)

@@ -76,7 +76,42 @@ def test_a_pid_that_was_used_again_is_no_server(environ: dict[str, str]) -> None
     assert instance.find(environ, "/srv/shop", "prod") == []
 
 
-def test_a_directory_that_others_may_write_is_refused(environ: dict[str, str], tmp_path: Path) -> None:
+def test_a_project_is_found_by_any_path_that_leads_to_it(environ: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    (tmp_path / "2").mkdir()
+    current = tmp_path / "current"
+    current.symlink_to("1")
+    directory = instance.create(environ, {**FACTS, "project": str(current)})
+    for name, count in {"1": 1, "2": 0, "current": 1}.items():
+        assert len(instance.find(environ, str(tmp_path / name), "prod")) == count
+    current.unlink()
+    current.symlink_to("2")  # a new release
+    for name, count in {"1": 0, "2": 1, "current": 1}.items():
+        assert len(instance.find(environ, str(tmp_path / name), "prod")) == count
+    instance.remove(directory)
+
+
+def test_a_place_that_cannot_be_used_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(instance, "LAST_RESORT", str(tmp_path))
+    environ = {"XDG_RUNTIME_DIR": str(tmp_path / "nowhere"), "TMPDIR": os.devnull}
+    directory = instance.create(environ, FACTS)
+    assert directory.startswith(f"{tmp_path}/serve-{os.getuid()}/")
+    assert len(instance.find(environ, "/srv/shop", "prod")) == 1
+    instance.remove(directory)
+
+
+def test_what_others_have_in_a_directory_stays(environ: dict[str, str], tmp_path: Path) -> None:
+    other = tmp_path / f"serve-{os.getuid()}" / "serve-web"
+    other.mkdir(parents=True)
+    assert instance.find(environ, "/srv/shop", "prod") == []
+    instance.remove(instance.create(environ, FACTS))
+    assert other.exists()
+
+
+def test_a_directory_that_others_may_write_is_refused(
+    environ: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instance, "LAST_RESORT", str(tmp_path))
     base = tmp_path / f"serve-{os.getuid()}"
     base.mkdir()
     base.chmod(0o777)

@@ -4,22 +4,48 @@ from __future__ import annotations
 
 import io
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .application import ApplicationError, Spec, Step, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 
 def warm_up(app: WSGIApplication, paths: Iterable[str], spec: Spec) -> None:
     """Ask for each path once. Raises ApplicationError where one is not answered, or with a status from 400 on."""
     for path in paths:
-        status = run(Step(f"the warm-up request for {path} failed", "", spec), ask, app, path, spec)
+        with _raised_in_django() as raised:
+            status = run(Step(f"the warm-up request for {path} failed", "", spec), ask, app, path, spec)
         if status[:1] not in ("1", "2", "3"):
-            raise ApplicationError(f"the warm-up request for {path} was answered {status or 'without a status'}.")
+            answered = f"the warm-up request for {path} was answered {status or 'without a status'}"
+            if raised:
+                from . import user_code
+
+                raise user_code.failure(Step(answered, "", spec), raised[-1])
+            raise ApplicationError(f"{answered}.")
     close_connections()
+
+
+@contextmanager
+def _raised_in_django() -> Iterator[list[BaseException]]:
+    """Gather what Django answers with 500, and in production tells by mail alone."""
+    raised: list[BaseException] = []
+
+    def note(**_: object) -> None:
+        if error := sys.exc_info()[1]:
+            raised.append(error)
+
+    signal: Any = getattr(sys.modules.get("django.core.signals"), "got_request_exception", None)
+    if signal is not None:
+        signal.connect(note)
+    try:
+        yield raised
+    finally:
+        if signal is not None:
+            signal.disconnect(note)
 
 
 def ask(app: WSGIApplication, path: str, spec: Spec) -> str:

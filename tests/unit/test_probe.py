@@ -154,6 +154,22 @@ class TestApplication:
         assert probed.answer["threads"] == ["poller"]
         assert probed.status == 0
 
+    def test_a_warm_up_shows_what_a_view_raised(self, probe: Probe) -> None:
+        conf = "SECRET_KEY, ROOT_URLCONF, ALLOWED_HOSTS = 'k', 'urls', ['*']\n"
+        urls = (
+            "from django.urls import path\ndef view(request):\n    raise LookupError('no such shop')\n"
+            "urlpatterns = [path('', view)]\n"
+        )
+        target = {"target": "django.core.wsgi:get_wsgi_application()", "settings": "conf", "warmup": ["/"]}
+        answer = probe("application", spec=target, conf=conf, urls=urls).answer
+        assert answer
+        said = (
+            "the warm-up request for / was answered 500 Internal Server Error: LookupError: no such shop (urls.py:3)."
+        )
+        assert answer["message"] == said
+        assert "in view\n" in answer["traceback"]
+        assert "warmup.py" not in answer["traceback"]
+
     def test_layers_are_tried_too(self, probe: Probe) -> None:
         entry = {"use": "shop:nothing", "origin": "profiles/prod.toml:4"}
         probed = probe("application", spec={"target": "shop:app", "middleware": [entry]}, shop=APP)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 from . import layers
-from .errors import Finding
+from .errors import Exit, Finding, LaunchError
 from .lean import TYPE_CHECKING, Record
-from .origin import Layer, Setting
+from .origin import Layer, Origin, Setting
 from .profiles import Profile, load_chain, profile_name
 from .project import Project, find_project, is_file
 from .request import Request
@@ -32,6 +34,9 @@ def draft_of(request: Request) -> Draft:
     variables, problems = layers.from_environ(request.environ, request.cwd)
     findings += problems
     project = _project(request, variables, flags)
+    chdir = layers.merge([variables, flags]).settings["chdir"]
+    if chdir.value and (missing := missing_directory(chdir.value, chdir.origin)):
+        raise LaunchError(*findings, missing)
     pyproject, problems = _pyproject(project)
     findings += problems
     wanted: Setting[Any] = layers.merge([pyproject, variables, flags]).settings["profile"]
@@ -49,6 +54,13 @@ def draft_of(request: Request) -> Draft:
     findings += problems
     merged = layers.merge([*files, aliases, variables, flags])
     return Draft(project, chain, merged, (*findings, *merged.findings))
+
+
+def missing_directory(path: str, origin: Origin) -> Finding | None:
+    """Return what ends a start at once: all else would be missing for this reason alone."""
+    if os.path.isdir(path):
+        return None
+    return Finding("no-directory", f"there is no directory {path}", "", origin, Exit.USAGE)
 
 
 def meant(request: Request) -> tuple[str, str]:

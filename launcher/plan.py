@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from .accounts import own_group
 from .backend import Backend, version_tuple
 from .consistency import inconsistencies, leave_out_development
-from .draft import draft_of
+from .draft import draft_of, missing_directory
 from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_note
 from .errors import Exit, Finding, LaunchError
 from .host import Host
@@ -93,9 +92,8 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         notes += found
 
     workdir = settings["chdir"].value or draft.project.root
-    if not os.path.isdir(workdir):
-        message = f"there is no directory {workdir}"
-        errors.append(Finding("no-directory", message, "", settings["chdir"].origin, Exit.USAGE))
+    if missing := missing_directory(workdir, settings["chdir"].origin):
+        raise LaunchError(*_once([*errors, missing]))
     project = draft.project._replace(root=workdir)
     path = _search_path(settings, workdir)
     search = Search(project, path, Reader(path), request.environ)

@@ -39,7 +39,8 @@ def available(project: Project) -> Mapping[str, tuple[str, ...]]:
     for directory in (project.file("profiles"), shipped_directory()):
         try:
             with os.scandir(directory) as inside:
-                names = sorted(entry.name for entry in inside if entry.name.endswith(".toml") and not entry.is_dir())
+                files = [entry for entry in inside if entry.name.endswith(".toml") and not os.path.isdir(entry.path)]
+            names = sorted(entry.name for entry in files)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:

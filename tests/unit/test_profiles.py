@@ -45,8 +45,10 @@ def test_a_profile_that_cannot_be_read_does_not_hide_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(write_tree(tmp_path, {**FILES, "profiles/base.toml": "threads = \n"}))
+    (tmp_path / "profiles" / "loop.toml").symlink_to("loop.toml")
     status, out, err = profiles(tmp_path, capsys=capsys)
     assert status == 3
     assert "base        profiles/base.toml\n" in out
     assert "prod        profiles/prod.toml over" in out
     assert err.count("serve: profiles/base.toml:1: malformed TOML") == 1
+    assert err.count("serve: profiles/loop.toml: cannot be read: Too many levels of symbolic links") == 1

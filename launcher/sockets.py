@@ -165,6 +165,8 @@ def _clear_stale(path: str) -> None:
         kind = os.stat(path).st_mode
     except FileNotFoundError:
         return
+    if stat.S_ISDIR(kind):
+        raise OSError(errno.EISDIR, "is a directory")
     if not stat.S_ISSOCK(kind):
         raise OSError(errno.EEXIST, "is a file that is no socket")
     probe = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
@@ -253,6 +255,8 @@ def _refusal(address: Address, error: OSError, origin: Origin | None) -> Finding
             fix = "Only root can give a socket to another socket_owner, or remove another user's."
     elif error.errno == errno.EEXIST:
         fix = "Nothing was removed. Choose another path, or remove the file yourself."
+    elif error.errno == errno.EISDIR:
+        fix = f"Name a file in it: unix:{os.path.join(address.path, 'serve.sock')}."
     elif error.errno == errno.ENOENT:
         fix = f"Make the directory {os.path.dirname(address.path) or '.'} first."
     elif error.errno in (errno.EBADF, errno.ENOTSOCK, errno.EINVAL) and address.kind == "fd":

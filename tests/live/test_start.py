@@ -165,6 +165,8 @@ def test_a_live_unix_socket_is_not_stolen_and_a_file_is_not_removed(tmp_path: Pa
     assert done.returncode == 7
     assert "is a file that is no socket" in done.stderr
     assert plain.read_text() == "precious"
+    done = serve(tmp_path, "app:application", "--bind", f"unix:{tmp_path}")
+    assert f"is a directory. Name a file in it: unix:{tmp_path}/serve.sock." in " ".join(done.stderr.split())
 
 
 def test_a_failed_start_removes_its_own_sockets_only(tmp_path: Path) -> None:

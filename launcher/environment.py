@@ -37,8 +37,11 @@ def profile_variables(
     for name, setting in entries(settings, "env"):
         variables[name] = over(variables.get(name), setting)
     for name, setting in variables.items():
-        if not name or "=" in name or "\0" in name + setting.value:
+        if not name or "=" in name or "\0" in name:
             message = f"{name!r} is no name of a variable"
+            findings.append(Finding("bad-value", message, "", setting.origin, Exit.PROFILE))
+        elif "\0" in setting.value:
+            message = f"the value of {name} holds a NUL, and no variable can"
             findings.append(Finding("bad-value", message, "", setting.origin, Exit.PROFILE))
         elif backend is not None and (fix := _instead_of(name, backend)):
             message = f"the environment of the server cannot set {name}"

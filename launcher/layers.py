@@ -193,14 +193,14 @@ def merge(layers: Iterable[Values]) -> Merged:
     native: dict[str, dict[str, Setting[Any]]] = {}
     for values in layers:
         for name, raw in values.items():
-            first, _, rest = name.partition(".")
+            first, dot, rest = name.partition(".")
             if first == NATIVE:
                 server, _, key = rest.partition(".")
                 below = native.setdefault(server, {})
                 below[key] = over(below.get(key), Setting(raw.value, raw.origin))
                 continue
             try:
-                value = read_value(OPTIONS[first], raw, entry=rest)
+                value = read_value(OPTIONS[first], raw, entry=rest if dot else None)
             except BadValue as error:
                 findings.append(_bad_value(name, raw, error))
                 continue
@@ -227,10 +227,10 @@ def _gather(name: str, settings: Mapping[str, Setting[Any]]) -> Setting[Any]:
     return Setting(table, list(entries.values())[-1].origin)
 
 
-def read_value(option: Option[Any], raw: Raw, entry: str = "") -> Any:
-    """Turn a raw value into a typed one. Raises BadValue."""
+def read_value(option: Option[Any], raw: Raw, entry: str | None = None) -> Any:
+    """Turn a raw value, of an entry where the option is a table, into a typed one. Raises BadValue."""
     kind = option.kind
-    if isinstance(kind, Table) and entry:
+    if isinstance(kind, Table) and entry is not None:
         return kind.from_text(str(raw.value)).get(entry) if raw.text else kind.entry(raw.value)
     if raw.value == "none" and option.default is None:
         return None
@@ -267,7 +267,8 @@ def _bad_value(name: str, raw: Raw, error: BadValue) -> Finding:
         shown = str(culprit).lower()
     shown = shown if len(shown) <= 60 else shown[:57] + "..."
     named = "" if raw.text and not raw.origin.line else f"{name} = "
-    return Finding("bad-value", f"{named}{shown} {error}", "", where, status)
+    fix = "Unset it, or give another value." if layer == Layer.ENVIRONMENT else ""
+    return Finding("bad-value", f"{named}{shown} {error}", fix, where, status)
 
 
 def entries(settings: Mapping[str, Setting[Any]], table: str) -> Iterator[tuple[str, Setting[Any]]]:

@@ -9,6 +9,7 @@ from importlib.util import resolve_name
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .application import ApplicationError, Spec, at
+from .modules import attributes, file_of
 from .user_code import short
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _secret_key(settings: Any) -> str:
 
 def _refusal(spec: Spec, loaded: str | None, faults: list[Fault]) -> str:
     name = loaded or "settings.configure()"
-    file = short(getattr(sys.modules.get(loaded or ""), "__file__", None) or "")
+    file = short(file_of(sys.modules.get(loaded or "")))
     place = f" ({file})" if file and not spec.settings_origin.startswith(file) else ""
     lines = [f"production refuses the settings of {name}{place}:"]
     for fault in faults:
@@ -156,8 +157,8 @@ def _place_of(setting: str, module_name: str) -> str:
         if isinstance(node, ast.ImportFrom) and any(each.name in ("*", setting) for each in node.names):
             name = "." * node.level + (node.module or "")
             with suppress(ImportError):
-                name = resolve_name(name, getattr(module, "__package__", None) or "")
-            if hasattr(sys.modules.get(name), setting):
+                name = resolve_name(name, attributes(module).get("__package__") or "")
+            if setting in attributes(sys.modules.get(name)):
                 return _place_of(setting, name)
         if isinstance(node, (ast.Assign, ast.AnnAssign, ast.AugAssign)):
             places = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -178,14 +179,14 @@ def _statements(node: ast.AST) -> Iterator[ast.stmt]:
 def _parsed(module: ModuleType | None) -> ast.AST:
     """Return the syntax tree of a module, an empty one where it has no source that can be read."""
     try:
-        with open(getattr(module, "__file__", None) or "", "rb") as source:
+        with open(file_of(module), "rb") as source:
             return ast.parse(source.read())
     except (OSError, SyntaxError, ValueError):
         return ast.Module(body=[], type_ignores=[])
 
 
 def _at(module: ModuleType | None, node: ast.AST) -> str:
-    return f"{short(getattr(module, '__file__', None) or '')}:{node.lineno}"  # type: ignore[attr-defined]  # a statement or a call
+    return f"{short(file_of(module))}:{node.lineno}"  # type: ignore[attr-defined]  # a statement or a call
 
 
 def _assigns(node: ast.AST) -> bool:

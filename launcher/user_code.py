@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from . import application
 from .application import ApplicationError, Step, at
 from .installed import LIBRARY, OURS, is_installed
+from .modules import attributes, file_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -57,9 +58,9 @@ def _nearest(name: str) -> str:
     package, _, last = name.rpartition(".")
     if package:
         parent = sys.modules.get(package)
-        folders = list(getattr(parent, "__path__", ()))
+        folders = list(attributes(parent).get("__path__", ()))
         if parent is not None and not folders:
-            return f"{package} is the file {short(getattr(parent, '__file__', None) or '')}, not a package."
+            return f"{package} is the file {short(file_of(parent))}, not a package."
     else:
         folders = [entry or "." for entry in sys.path if not is_installed(entry)]
     if told := closed(folders, short):

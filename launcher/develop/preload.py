@@ -16,7 +16,7 @@ from importlib.machinery import PathFinder
 from typing import TYPE_CHECKING, Any
 
 from ..installed import is_installed
-from .modules import attributes
+from ..modules import file_of, spec_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -68,7 +68,7 @@ class Preload:
             module = sys.modules.get(name)
             if module is None:
                 self._flag([name, *self._asked.get(name, ())], f"{name} cannot be imported without the settings")
-            elif os.path.abspath(attributes(module).get("__file__") or "") != file:
+            elif file_of(module) != file:
                 self._flag([name, *self._asked.get(name, ())], f"{name} is another file")
 
     def _import(self, name: str, *, careful: bool) -> None:
@@ -132,11 +132,7 @@ def _keep_quiet(_: object) -> None:
 
 def under_import() -> list[str]:
     """Return the modules whose import has begun and not ended. Source: `_initializing` of importlib, CPython 3.11."""
-    return [
-        name
-        for name, module in list(sys.modules.items())
-        if getattr(attributes(module).get("__spec__"), "_initializing", False)
-    ]
+    return [name for name, module in list(sys.modules.items()) if getattr(spec_of(module), "_initializing", False)]
 
 
 def unforkable() -> str:

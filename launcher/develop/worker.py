@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..application import ApplicationError, Step, load_target, run
 from ..installed import is_installed
 from ..middleware.stack import wrap
+from ..modules import attributes, file_of, spec_of
 from .bytecode import distrust
 from .channel import LEARNT, STALE, Changes, Channel
 from .files import READ_AFRESH
-from .modules import attributes
 from .standing import be_sure
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def develop(spec: Spec, channel: Channel) -> WSGIApplication:
     show_own_frames()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what is printed is seen at once, through a pipe too
-    if "numpy.random" in sys.modules:
-        sys.modules["numpy.random"].seed()  # a template holds it; the random module does it by itself
+    if seed := attributes(sys.modules.get("numpy.random")).get("seed"):
+        seed()  # a template holds it; the random module does it by itself
     before = dict(os.environ)
     target = load_target(spec)
     django = "django.conf" in sys.modules
@@ -92,12 +92,9 @@ class Lesson:
         self._known = frozenset(sys.modules)
         modules = []
         for name, module in list(sys.modules.items()):
-            held = attributes(module)
-            file = held.get("__file__") or ""
+            spec = spec_of(module)
             # Some are known by a second name, or put there by hand: an import would not make them.
-            if getattr(held.get("__spec__"), "name", "") != name:
-                file = ""
-            modules.append((name, os.path.abspath(file) if file and not file.startswith(os.sep) else file))
+            modules.append((name, file_of(module) if spec is not None and spec.name == name else ""))
         self._channel.tell(
             LEARNT,
             {

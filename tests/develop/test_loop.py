@@ -302,7 +302,8 @@ def test_what_stands_for_modules_and_a_lazy_one(tmp_path: Path) -> None:
     odd = (
         "import importlib.util, sys\n"
         "class Odd:\n    def __getattr__(self, name):\n        return lambda: None\n"
-        "sys.modules['odd'] = Odd()\n"
+        "class Library:\n    __slots__ = ()\n    __class__ = property(lambda self: type(sys))\n"
+        "sys.modules.update(odd=Odd(), library=Library(), gone=None)\n"
         "spec = importlib.util.find_spec('lazy')\nspec.loader = importlib.util.LazyLoader(spec.loader)\n"
         "sys.modules['lazy'] = lazy = importlib.util.module_from_spec(spec)\nspec.loader.exec_module(lazy)\n"
     )

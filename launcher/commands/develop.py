@@ -11,13 +11,13 @@ import tempfile
 from .. import instance
 from ..address import Address
 from ..develop.channel import VARIABLE, Channel
-from ..develop.failures import unplanned
+from ..develop.failures import refused, unplanned
 from ..develop.files import Interest
 from ..develop.loop import Loop
 from ..develop.news import News
 from ..develop.stock import Order
 from ..develop.terms import Terms
-from ..errors import Finding
+from ..errors import Finding, LaunchError
 from ..installed import is_installed
 from ..lean import TYPE_CHECKING
 from ..origin import Layer
@@ -30,7 +30,6 @@ from .run import hand_over, make_record, open_sockets, server_environment, start
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from ..errors import LaunchError
     from ..request import Request
 
     Compile = Callable[[Request], tuple[LaunchPlan, LaunchError | None]]
@@ -56,7 +55,10 @@ def develop(plan: LaunchPlan, broken: LaunchError | None, request: Request, comp
     news = News(record, colour=terminal and not request.environ.get("NO_COLOR"))
 
     def replan() -> Terms:
-        new, broken = compile_plan(request)
+        try:
+            new, broken = compile_plan(request)
+        except OSError as error:
+            raise LaunchError(refused("make the plan", error, request.environ)) from error
         if new.options.bind != fixed:
             fix = "Restart serve for that, or take it back."
             origin = new.settings["bind"].origin

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 
 
 def open_browser(url: str) -> None:
@@ -14,11 +15,12 @@ def open_browser(url: str) -> None:
 
 
 def _open(url: str) -> None:
-    subprocess.run(
-        [sys.executable, "-P", "-m", "webbrowser", "-t", url],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        check=False,
-    )
+    with suppress(OSError):
+        subprocess.run(
+            [sys.executable, "-P", "-m", "webbrowser", "-t", url],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            check=False,
+        )

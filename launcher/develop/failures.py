@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from typing import TYPE_CHECKING, Any
 
+from ..errors import Exit, Finding
 from .traceback_text import Part, excerpt, parts
 
 if TYPE_CHECKING:
-    from ..errors import Finding, LaunchError
+    from collections.abc import Mapping
+
+    from ..errors import LaunchError
 
 
 def failure(message: str, trace: str = "") -> dict[str, Any]:
@@ -31,3 +35,12 @@ def _place(finding: Finding, cwd: str) -> str:
     file, number = os.path.normpath(os.path.join(cwd, finding.origin.source)), finding.origin.line
     line = dict(excerpt(Part((), file, number))).get(number, "")
     return f'  File "{file}", line {number}\n    {line.strip()}\n'
+
+
+def refused(what: str, error: OSError, environ: Mapping[str, str]) -> Finding:
+    """Return what to say where the system refuses to do something, as to start a process with this environment."""
+    reason = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if error.errno == errno.E2BIG and environ:
+        longest = max(environ, key=lambda name: len(environ[name]))
+        reason += f" (the longest variable is {longest}, with {len(environ[longest])} characters)"
+    return Finding("refused", f"cannot {what}: {reason}", status=Exit.SERVER)

@@ -10,12 +10,13 @@ import os
 import select
 import signal
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import LaunchError
 from ..supervise.children import become_subreaper, ended, how_it_ended
 from .channel import FAILURE, LEARNT, STALE, Channel, server_log
-from .failures import failure
+from .failures import failure, refused
 from .leaving import Leaving, send
 from .project import Project
 from .stock import Stock
@@ -24,7 +25,7 @@ from .terms import Running, Terms
 from .tty import Terminal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from .news import News
     from .stock import Order
@@ -64,8 +65,6 @@ class Loop:
         self._leaving = Leaving()
         self._stock = Stock(channel, descriptors)
         self._project: Project | None = None
-        self._told: set[str] = set()
-        """Modules of which was said that they cannot be held."""
         self._learnt: tuple[int, int] | None = None
         """Which lesson was the last."""
         self._checks = 0
@@ -73,10 +72,11 @@ class Loop:
         self._crashed_at = -math.inf
         self._terminal = Terminal()
         self._pending: set[str] = set()
+        self._left: set[str] = set()
+        """Changes for which no server could be started."""
         self._start_at = 0.0
         """When changes that are pending are acted on."""
-        self._since = 0.0
-        self._pause = FIRST_PAUSE_S
+        self._since, self._pause = 0.0, FIRST_PAUSE_S
         self._stopping = 0
         self._wake, writer = os.pipe()
         for end in (self._wake, writer):
@@ -90,13 +90,14 @@ class Loop:
         become_subreaper()
         began_ns = time.time_ns()
         self._start((), "the first start")
-        self._project = Project(self._terms.interest, self._channel, self._news)
+        with self._trying("watch the project"):
+            project = self._project = Project(self._terms.interest, self._channel, self._news)
         if self._terms.failure is not None:
-            self._note(self._project.learn_failure(self._terms.failure["files"], began_ns))
+            self._note(project.learn_failure(self._terms.failure["files"], began_ns))
         while not self._stopping or self._server is not None or self._leaving:
-            self._turn(self._project)
+            self._turn(project)
         self._stock.close()
-        self._project.close()
+        project.close()
         return 0
 
     def _turn(self, project: Project) -> None:
@@ -118,7 +119,7 @@ class Loop:
             if template in ready:
                 left_out = self._stock.hear(template)
                 if left_out is not None:
-                    self._tell_left_out(left_out)
+                    self._news.left_out(left_out)
                     self._settle_soon()
         if project in ready:
             self._note(project.changes())
@@ -135,7 +136,8 @@ class Loop:
         if now >= self._check_at:
             self._check_at = math.inf
             if self._terms.checks is not None:
-                self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
+                with self._trying("start Django's checks"):
+                    self._checks, _ = self._stock.start(self._terms.checks, "" if self._stock.ready else "no matter")
         self._leaving.look()
 
     # Signals
@@ -192,7 +194,7 @@ class Loop:
 
     def _act(self, project: Project, cold: str = "") -> None:
         """Serve what is on disk now, by a start that is `cold` if there is a reason for that."""
-        paths, self._pending = tuple(sorted(self._pending)), set()
+        paths, self._pending = tuple(sorted(self._pending | self._left)), set()
         planned, settings = project.of_the_plan(paths), project.settings(paths)
         if planned or settings or self._terms.failure is not None:
             before = self._terms
@@ -200,13 +202,12 @@ class Loop:
                 self._terms = self._replan()
             except LaunchError as error:
                 if not planned:
-                    self._retire()
                     self._fail(failure("\n".join(map(str, error.findings))), time.time_ns())
                     return
                 self._news.refuse(error)
             else:
                 self._pending |= project.renew(self._terms.interest)
-            if self._terms == before and planned and len(planned) == len(paths) and self._server is not None:
+            if self._terms == before and planned and len(planned) == len(paths) and self._server and not self._left:
                 return
         self._start(paths, f"{os.path.basename(settings[0])} has settings" if settings else cold)
 
@@ -214,28 +215,38 @@ class Loop:
 
     def _start(self, paths: tuple[str, ...], cold: str) -> None:
         """Replace the server by one with the code that is on disk."""
-        self._retire()
+        self._end_checks()
+        self._channel.forget(FAILURE)
         if self._terms.failure is not None:
             self._fail(self._terms.failure, time.time_ns())
             return
         cold = cold if self._terms.warm else "warm_start is off"
         self._launch(self._terms.order, paths, cold, page=False)
 
-    def _retire(self) -> None:
-        """Let what serves now go."""
-        if self._server is not None:
-            self._dismiss(self._server, signal.SIGTERM)
-        self._end_checks()
-        self._channel.forget(FAILURE)
-
     def _launch(self, order: Order, paths: tuple[str, ...], cold: str, *, page: bool) -> None:
         began, began_ns = time.monotonic(), time.time_ns()
-        pid, notices, cold = self._stock.serve(order, cold)
-        self._settle_at = math.inf
-        self._slow_at = math.inf if page else began + SLOW_S
-        self._ready = False
-        self._server = Running(pid, notices, began, began_ns, paths, cold, page)
-        self._news.server_begins(pid)
+        self._left.update(paths)
+        with self._trying("start the server"):
+            pid, notices, cold = self._stock.serve(order, cold)
+            if self._server is not None:
+                self._dismiss(self._server, signal.SIGTERM)
+            self._left.clear()
+            self._settle_at, self._slow_at = math.inf, math.inf if page else began + SLOW_S
+            self._ready = False
+            self._server = Running(pid, notices, began, began_ns, paths, cold, page)
+            self._news.server_begins(pid)
+
+    @contextmanager
+    def _trying(self, what: str) -> Iterator[None]:
+        """Say what the system refuses, and go on with what there is. Raises LaunchError where that is nothing yet."""
+        try:
+            yield
+        except OSError as error:
+            finding = refused(what, error, self._terms.order.environ)
+            if self._project is None:
+                raise LaunchError(finding) from error
+            self._news.say(f"{finding} The next save tries again.")
+            self._news.reload_ends(str(finding))
 
     def _dismiss(self, server: Running, number: int) -> None:
         """Tell a server to stop; the next one need not wait for it."""
@@ -259,10 +270,8 @@ class Loop:
         self._since = self._since or server.began
         self._news.server_ready(server.pid)
         if not first:
-            text = f"reloaded in {took * 1000:.0f} ms"
-            text += f", cold ({server.cold})" if server.cold else ""
-            text += f": {self._project.names(server.paths)}" if server.paths and self._project else ""
-            self._news.say(text)
+            names = self._project.names(server.paths) if server.paths and self._project else ""
+            self._news.reloaded(took, server.cold, names)
         self._news.reload_ends("")
         if self._terms.checks is not None:
             self._check_at = time.monotonic() + CHECK_AFTER_S
@@ -282,12 +291,13 @@ class Loop:
         self._settle_at = math.inf
         self._learnt = self._channel.stamp(LEARNT)
         server, lesson = self._server, self._channel.hear(LEARNT)
-        if server is not None and not server.page and lesson:
-            self._note(project.learn(lesson, server.began_ns))
-            if self._terms.warm:
-                self._stock.keep_up(lesson, self._terms.order)
-        if self._terms.ahead and self._terms.failure is None:
-            self._stock.stand(self._terms.order)
+        with self._trying("make the next start ready"):
+            if server is not None and not server.page and lesson:
+                self._note(project.learn(lesson, server.began_ns))
+                if self._terms.warm:
+                    self._stock.keep_up(lesson, self._terms.order)
+            if self._terms.ahead and self._terms.failure is None:
+                self._stock.stand(self._terms.order)
 
     def _lose(self, server: Running, status: int) -> None:
         """A server has ended, and nobody told it to."""
@@ -327,17 +337,14 @@ class Loop:
 
     def _fail(self, facts: Mapping[str, Any], began_ns: int) -> None:
         """Say what is wrong, here and on the page that is served meanwhile, and watch what may mend it."""
-        self._channel.tell(FAILURE, facts)
+        self._end_checks()
+        with self._trying("show the failure in the browser"):
+            self._channel.tell(FAILURE, facts)
         self._news.say(failure_text(facts, colour=self._news.colour))
         self._news.reload_ends(str(facts["message"]))
         if self._terms.page is not None:
             self._launch(self._terms.page, (), "" if self._stock.ready else "a page", page=True)
+        elif self._server is not None:
+            self._dismiss(self._server, signal.SIGTERM)
         if self._project is not None:
             self._note(self._project.learn_failure(facts["files"], began_ns))
-
-    def _tell_left_out(self, left_out: Mapping[str, str]) -> None:
-        """Say once of each module that cannot live through a fork that it is imported anew each time."""
-        for name, reason in left_out.items():
-            if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
-                self._told.add(name)
-                self._news.say(f"each start imports it anew: {reason}")

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import instance
 from ..board import Board
+from .failures import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ..errors import LaunchError
 
 
@@ -23,6 +26,8 @@ class News:
         self._directory = directory
         self._board = Board.of(directory)
         self._generation = 0
+        self._told: set[str] = set()
+        """Modules of which was said that they cannot be held."""
         self._asked: float | None = None
         """When a reload was asked for that has not ended."""
 
@@ -44,12 +49,24 @@ class News:
             self.say(str(finding))
         self.reload_ends(str(error.findings[0]))
 
+    def left_out(self, modules: Mapping[str, str]) -> None:
+        """Say once of each module that cannot live through a fork that it is imported anew each time."""
+        for name, reason in modules.items():
+            if reason.startswith((f"{name} starts threads", f"{name} opens sockets")) and name not in self._told:
+                self._told.add(name)
+                self.say(f"each start imports it anew: {reason}")
+
     def server_begins(self, pid: int) -> None:
         self._generation += 1
         self._board.enter(0, pid, self._generation)
 
     def server_ready(self, pid: int) -> None:
         self._board.ready(0)
+
+    def reloaded(self, took_s: float, cold: str, names: str) -> None:
+        """Say that a server took another's place, why its start was cold if it was, and what had changed."""
+        text = f"reloaded in {took_s * 1000:.0f} ms"
+        self.say(text + (f", cold ({cold})" if cold else "") + (f": {names}" if names else ""))
 
     def reload_begins(self) -> None:
         self._asked = time.time()
@@ -71,4 +88,7 @@ class News:
         until = None if ok is None else time.time()
         values["instead"] = "the browser shows what is wrong"
         values |= {"generation": self._generation, "since": self._asked, "until": until}
-        instance.write(path, values)
+        try:
+            instance.write(path, values)
+        except OSError as error:
+            self.say(str(refused("note the reload", error, {})))

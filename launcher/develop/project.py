@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..installed import is_installed
+from .failures import refused
 from .files import READ_AFRESH, Interest
 from .watching import Watcher, why_poll
 
@@ -63,8 +64,11 @@ class Project:
             paths = paths.union(_inside(made, self._watcher.directories))
         found = self._interest.sort(paths, watched)
         if found.afresh:
-            self._channel.changed(found.afresh)
-            self._news.say(f"{self.names(found.afresh)}: no restart needed")
+            try:
+                self._channel.changed(found.afresh)
+                self._news.say(f"{self.names(found.afresh)}: no restart needed")
+            except OSError as error:
+                self._news.say(str(refused(f"tell the server of {self.names(found.afresh)}", error, {})))
         restart.update(found.plan, found.restart)
         # Django looks once for the directories that applications have.
         restart.update(path for path in made.difference(self._interest.afresh) if os.path.basename(path) in READ_AFRESH)
@@ -77,7 +81,11 @@ class Project:
         before = self._watcher
         if directories == before.directories and not anew:
             return set()
-        self._watcher = self._begin(directories)
+        try:
+            self._watcher = self._begin(directories)
+        except OSError as error:
+            self._news.say(str(refused("watch what is new", error, {})))
+            return set()
         self._watched_ns = time.monotonic_ns()
         return self._sift(before.last_changes(), before.directories)
 

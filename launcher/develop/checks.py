@@ -10,9 +10,10 @@ import hashlib
 import io
 import os
 import sys
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from ..application import ApplicationError, Spec, Step, prepare, read_spec, run
+from ..application import ApplicationError, Spec, Step, load_target, prepare, read_spec, run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,11 @@ def report(spec: Spec, *, coloured: bool) -> str:
     """Return what is wrong, as Django words it; nothing where nothing is, or where no Django site is served."""
     text = io.StringIO()
     try:
-        if spec.settings is None or not run(Step("Django cannot be set up", "", spec), _set_up):
+        if spec.settings is None or find_spec("django") is None:
+            return ""
+        # What wsgi.py does before it asks for the settings belongs to the site: it may be what they need.
+        load_target(spec)
+        if not run(Step("Django cannot be set up", "", spec), _set_up):
             return ""
         from django.core.management.base import BaseCommand
 
@@ -44,16 +49,15 @@ def report(spec: Spec, *, coloured: bool) -> str:
 
 
 def _set_up() -> bool:
-    """Set Django up; return whether there is one, and the settings are a site's."""
-    try:
-        import django
-    except ImportError:
-        return False
+    """Set Django up, if nobody has; return whether the settings are a site's."""
+    import django
+    from django.apps import apps
     from django.conf import settings
 
     if not any(map(settings.is_overridden, ("ROOT_URLCONF", "INSTALLED_APPS"))):
         return False
-    django.setup()
+    if not apps.ready:
+        django.setup()
     return True
 
 

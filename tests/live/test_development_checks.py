@@ -20,18 +20,26 @@ INSTALLED_APPS = ["django.contrib.contenttypes", "shop"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
 DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
 """
+WSGI = """
+import sys
+from django.core.wsgi import get_wsgi_application
+sys.path.append("parts")
+application = get_wsgi_application()
+"""
 SITE = {
+    "site_wsgi.py": WSGI,
     "site_settings.py": SETTINGS,
     "site_urls.py": "urlpatterns = []\n",
     "shop/__init__.py": "print('imported')\nimport sys, warnings\nwarnings.warn('old', DeprecationWarning)\n",
     "shop/models.py": "",
 }
 MIGRATED = "INSTALLED_APPS = []\n"
+SPEC = {"target": "site_wsgi:application", "settings": "site_settings"}
 ONE = "from django.db import models\n\nclass Item(models.Model):\n    name = models.CharField()\n    class Meta:\n        {0}\n"
 
 
 def checks(root: Path, *argv: str, settings: str | None = "site_settings", **environ: str) -> str:
-    spec = json.dumps({"target": "x:y", "path": [str(root)], "settings": settings, "development_warnings": True})
+    spec = json.dumps({**SPEC, "path": [str(root)], "settings": settings, "development_warnings": True})
     done = subprocess.run(
         [sys.executable, "-P", "-m", "launcher.develop.checks", *argv],
         cwd=root,
@@ -68,6 +76,11 @@ def test_warnings_and_errors_are_told(tmp_path: Path) -> None:
     assert "unapplied" in said
 
 
+def test_what_the_target_sets_up_is_there(tmp_path: Path) -> None:
+    settings = SETTINGS.replace('"shop"', '"shop", "part"')
+    assert "unapplied" in checks(site(tmp_path, site_settings=settings, parts__part=""))
+
+
 def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     said = checks(site(tmp_path, site_settings=SETTINGS.replace("db.sqlite3", "no/such/db")))
     assert said == "The database does not tell which migrations are applied: unable to open database file\n"
@@ -82,9 +95,13 @@ def test_a_database_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         ),
         (
             {"site_settings": "1 / 0\n"},
-            "Django cannot be set up: ZeroDivisionError: division by zero (site_settings.py",
+            "site_wsgi cannot be imported: ZeroDivisionError: division by zero (site_settings.py",
         ),
-        ({"shop__models": "raise SystemExit(3)\n"}, "Django cannot be set up: the code called sys.exit(3)"),
+        ({"shop__models": "raise SystemExit(3)\n"}, "site_wsgi cannot be imported: the code called sys.exit(3)"),
+        (
+            {"shop__models": "1 / 0\n", "site_wsgi": "def application(environ, start_response): ...\n"},
+            "Django cannot be set up: ZeroDivisionError: division by zero (shop/models.py",
+        ),
     ],
 )
 def test_what_cannot_be_imported_is_one_line(tmp_path: Path, files: dict[str, str], words: str) -> None:
@@ -95,7 +112,8 @@ def test_what_cannot_be_imported_is_one_line(tmp_path: Path, files: dict[str, st
 
 @pytest.mark.parametrize("settings", [None, "plain"])
 def test_no_django_site_has_nothing_to_tell(tmp_path: Path, settings: str | None) -> None:
-    write_tree(tmp_path, {"plain.py": 'WSGI_APPLICATION = "x.y"\n'})
+    application = "def application(environ, start_response): ...\n"
+    write_tree(tmp_path, {"plain.py": 'WSGI_APPLICATION = "x.y"\n', "site_wsgi.py": application})
     assert checks(tmp_path, settings=settings) == ""
 
 
@@ -127,7 +145,7 @@ def test_a_thread_of_the_site_does_not_keep_it(tmp_path: Path) -> None:
 
 def test_a_terminal_has_colours(tmp_path: Path) -> None:
     site(tmp_path)
-    spec = json.dumps({"target": "x:y", "path": [str(tmp_path)], "settings": "site_settings"})
+    spec = json.dumps({**SPEC, "path": [str(tmp_path)]})
     ours, theirs = os.openpty()
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "launcher.develop.checks"],

@@ -91,6 +91,10 @@ class Board:
         """Note how many requests the worker has answered."""
         self._cells[row, REQUESTS] = requests
 
+    def row_of(self, pid: int) -> int | None:
+        """Return the row that a worker was given by whoever made it, None where there is none yet."""
+        return next((row for row in range(ROWS) if self._cells[row, PID] == pid), None)
+
     def show(self, row: int) -> None:
         """Show a sign of life: a thread that answers requests has time for this."""
         self._cells[row, SIGN] = time.monotonic()

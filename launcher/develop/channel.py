@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 VARIABLE = DEVELOP
 
+NOTICES = "LAUNCHER_NOTICES"
+"""Environment variable with the address where the loop listens to one server: NOTIFY_SOCKET is not for workers."""
+WORKER = "WORKER="
+"""What a worker says there, with its process, and the one that it was forked from since."""
+
 LEARNT = "learnt.json"
 """From a worker that has loaded the application: what it consists of (launcher.develop.worker)."""
 FAILURE = "failure.json"

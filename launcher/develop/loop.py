@@ -129,8 +129,8 @@ class Loop:
         if now >= self._slow_at:
             self._slow_at = math.inf
             if self._server is not None and not self._ready:
-                names = f": {project.names(self._server.paths)}" if self._server.paths else ""
-                self._news.say(f"still starting after {SLOW_S:g} s{names}")
+                names = project.names(self._server.paths)
+                self._news.say(f"still starting after {SLOW_S:g} s{names and ': '}{names}")
         if now >= self._settle_at:
             self._settle(project)
         if now >= self._check_at:
@@ -256,7 +256,8 @@ class Loop:
 
     def _hear(self, server: Running) -> None:
         """Read what a server says."""
-        if "READY=1" in server.says() and not self._ready:
+        self._news.workers(lines := server.says())
+        if "READY=1" in lines and not self._ready:
             self._ready = True
             self._settle_soon()
             if not server.page:
@@ -266,12 +267,11 @@ class Loop:
         """A server can answer."""
         first = not self._since
         self._pause = FIRST_PAUSE_S
-        took = time.monotonic() - (self._since or server.began)
         self._since = self._since or server.began
-        self._news.server_ready(server.pid)
+        self._news.server_ready()
         if not first:
-            names = self._project.names(server.paths) if server.paths and self._project else ""
-            self._news.reloaded(took, server.cold, names)
+            took = time.monotonic() - self._since
+            self._news.reloaded(took, server.cold, self._project.names(server.paths) if self._project else "")
         self._news.reload_ends("")
         if self._terms.checks is not None:
             self._check_at = time.monotonic() + CHECK_AFTER_S

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import instance
 from ..board import Board
+from .channel import WORKER
 from .failures import refused
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from ..errors import LaunchError
 
@@ -25,7 +26,8 @@ class News:
         self.colour = colour
         self._directory = directory
         self._board = Board.of(directory)
-        self._generation = 0
+        self._generation = self._main = 0
+        self._ready = False
         self._told: set[str] = set()
         """Modules of which was said that they cannot be held."""
         self._asked: float | None = None
@@ -57,11 +59,29 @@ class News:
                 self.say(f"each start imports it anew: {reason}")
 
     def server_begins(self, pid: int) -> None:
+        """Let the main process stand on the board until workers have told of themselves."""
         self._generation += 1
+        for entry in self._board.entries():
+            self._board.clear(entry.row)
         self._board.enter(0, pid, self._generation)
+        self._main, self._ready = pid, False
 
-    def server_ready(self, pid: int) -> None:
-        self._board.ready(0)
+    def server_ready(self) -> None:
+        self._ready = True
+        for entry in self._board.entries():
+            self._board.ready(entry.row)
+
+    def workers(self, lines: Iterable[str]) -> None:
+        """Give rows to the workers that a server tells of, for that of its main process, or of one that has ended."""
+        for line in (line.removeprefix(WORKER) for line in lines if line.startswith(WORKER)):
+            pid, *before = map(int, line.split())
+            for entry in self._board.entries():
+                if entry.pid in (self._main, *before) or instance.started(entry.pid) is None:
+                    self._board.clear(entry.row)
+            row = self._board.free()
+            self._board.enter(row, pid, self._generation)
+            if self._ready:
+                self._board.ready(row)
 
     def reloaded(self, took_s: float, cold: str, names: str) -> None:
         """Say that a server took another's place, why its start was cold if it was, and what had changed."""

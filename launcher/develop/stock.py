@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..installed import is_installed
-from .channel import TEMPLATE, Channel, server_log
+from .channel import NOTICES, TEMPLATE, Channel, server_log
 from .template import Stamps, stamps
 from .worker import WARM
 
@@ -279,7 +279,7 @@ def _installed(lesson: Mapping[str, Any]) -> set[str]:
 
 def _lasting(order: Order) -> dict[str, str]:
     """Return the environment, but for what is another for each server."""
-    return {name: value for name, value in order.environ.items() if name != "NOTIFY_SOCKET"}
+    return {name: value for name, value in order.environ.items() if name not in ("NOTIFY_SOCKET", NOTICES)}
 
 
 def _notified(order: Order) -> tuple[socket.socket, Order]:
@@ -288,7 +288,7 @@ def _notified(order: Order) -> tuple[socket.socket, Order]:
     notices = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notices.bind(f"\0{name}")
     notices.setblocking(False)
-    return notices, order._replace(environ={**order.environ, "NOTIFY_SOCKET": f"@{name}"})
+    return notices, order._replace(environ={**order.environ, "NOTIFY_SOCKET": f"@{name}", NOTICES: f"@{name}"})
 
 
 def start_cold(order: Order, descriptors: Sequence[int]) -> int:

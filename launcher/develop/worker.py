@@ -9,11 +9,13 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..application import ApplicationError, Step, load_target, run
+from ..board import Board
 from ..installed import is_installed
 from ..middleware.stack import wrap
 from ..modules import attributes, file_of, spec_of
+from ..systemd import tell
 from .bytecode import distrust
-from .channel import LEARNT, STALE, Changes, Channel
+from .channel import LEARNT, NOTICES, STALE, WORKER, Changes, Channel
 from .files import READ_AFRESH
 from .standing import be_sure
 
@@ -56,7 +58,7 @@ def develop(spec: Spec, channel: Channel) -> WSGIApplication:
         raise ApplicationError("the template was made for another environment.")
     lesson = Lesson(spec, channel, variables)
     lesson.tell()
-    return attend(app, lesson, Changes(channel) if django else None)
+    return attend(app, lesson, Changes(channel) if django else None, Count(channel))
 
 
 def changed_variables(before: Mapping[str, str], after: Mapping[str, str]) -> dict[str, str | None]:
@@ -128,7 +130,32 @@ def directories() -> list[str]:
     return sorted({path for path in map(os.path.abspath, found) if not is_installed(path)})
 
 
-def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None) -> WSGIApplication:
+class Count:
+    """The requests of this process, on the board of `serve status`."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._board = Board.of(channel.directory)
+        self._address = os.environ.get(NOTICES, "")
+        self._begin()
+
+    def _begin(self, before: str = "") -> None:
+        """Tell the loop of this process, which gives it a row."""
+        self._row: int | None = None
+        self._pid, self._requests = os.getpid(), 0
+        tell(f"{WORKER}{self._pid} {before}", environ={"NOTIFY_SOCKET": self._address})
+
+    def add(self) -> None:
+        """Count one that comes."""
+        if self._pid != os.getpid():  # as with `preload`
+            self._begin(str(self._pid))
+        self._requests += 1
+        if self._row is None:
+            self._row = self._board.row_of(self._pid)
+        if self._row is not None:
+            self._board.count(self._row, self._requests)
+
+
+def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None, count: Count) -> WSGIApplication:
     """Tell Django of changed files before a request, and the loop of new modules after one."""
     left = LEARNING_REQUESTS
 
@@ -138,6 +165,7 @@ def attend(app: WSGIApplication, lesson: Lesson, changes: Changes | None) -> WSG
             environ["wsgi.errors"] = sys.stderr
         if changes is not None and (paths := changes.news()):
             tell_django(paths)
+        count.add()
         answer = app(environ, start_response)
         if left:
             left -= 1

@@ -13,6 +13,7 @@ import pytest
 
 from launcher.errors import Exit
 from launcher.testing.serving import wait_for
+from tests.develop.ahead import parent_of
 from tests.develop.site import APP, Site
 from tests.live.load import Load
 from tests.machine import SERVERS, write_tree
@@ -38,6 +39,18 @@ def test_edits_are_served_and_nobody_is_refused(server: str, tmp_path: Path) -> 
                 site.shows(str(version))
         assert load.answers > 10
         assert load.failures == []
+        before = answering(site)
+        assert site.now() == "10"
+        after = answering(site)
+        assert (after["pid"], after["requests"]) == (before["pid"], before["requests"] + 1)
+        assert parent_of(parent_of(after["pid"])) == site.pid
+
+
+def answering(site: Site) -> Any:
+    """Return the one worker that `serve status` shows."""
+    ((worker,),) = [each["workers"] for each in json.loads(site.command("status", "--format", "json").stdout)]
+    assert worker["state"] == "ready"
+    return worker
 
 
 @pytest.mark.parametrize("server", SERVERS)

@@ -151,7 +151,7 @@ def test_unreachable_notify_socket_is_a_warning_only(server: str) -> None:
     ("doing", "status", "words"),
     [
         ("exit", 23, ""),
-        ("exit with words", 1, "no, thank you"),
+        ("exit with words", 4, "no, thank you"),
         ("error", 4, "LookupError: broken code"),
     ],
 )

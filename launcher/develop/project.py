@@ -121,15 +121,15 @@ class Project:
 
     def _missed(self, files: Iterable[str], since_ns: int) -> set[str]:
         """Return what changed after a server began and before it was watched."""
+        before = self._watcher
         late = self._watch()
+        if self._watcher is not before:
+            late |= self._watch()  # directories that were made before the one that they lie in was watched
         # The wall clock may have been set back since: then all that was saved before would be late, start after start.
         if since_ns - time.time_ns() + time.monotonic_ns() < self._watched_ns:
-            for path in files:
-                try:
-                    if os.stat(path).st_mtime_ns > since_ns:
-                        late.add(path)
-                except OSError:
-                    pass  # what was learnt may be of a server before
+            late.update(_newer(files, since_ns))
+            afresh = _inside(self._interest.afresh, self._watcher.directories)
+            late |= self._sift(_newer(afresh, since_ns), self._watcher.directories)
         return late
 
     def of_the_plan(self, paths: Iterable[str]) -> list[str]:
@@ -161,6 +161,17 @@ class Project:
 
 def _is_package(file: str) -> bool:
     return os.path.basename(file).startswith("__init__.")
+
+
+def _newer(paths: Iterable[str], since_ns: int) -> set[str]:
+    newer = set()
+    for path in paths:
+        try:
+            if os.stat(path).st_mtime_ns > since_ns:
+                newer.add(path)
+        except OSError:
+            pass  # what was learnt may be of a server before
+    return newer
 
 
 def _inside(made: Iterable[str], watched: Iterable[str]) -> Iterator[str]:

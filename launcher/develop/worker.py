@@ -135,7 +135,7 @@ class Count:
 
     def __init__(self, channel: Channel) -> None:
         self._board = Board.of(channel.directory)
-        self._address = os.environ.get(NOTICES, "")
+        self._address = os.environ.pop(NOTICES, "")
         self._begin()
 
     def _begin(self, before: str = "") -> None:

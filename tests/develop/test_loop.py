@@ -276,7 +276,7 @@ def test_status_of_one_by_its_pid(tmp_path: Path) -> None:
         assert not broken["ready"]
         assert status(Exit.NOT_READY, os.getpid()) == []
         said = site.command("status", "--pid", str(os.getpid())).stderr
-        assert f"no server with pid {os.getpid()} runs with profile kit" in said
+        assert f"no server with pid {os.getpid()} that you may see runs with profile kit" in said
 
 
 def test_a_slow_start_is_spoken_of(tmp_path: Path) -> None:

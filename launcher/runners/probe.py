@@ -83,7 +83,7 @@ def _import_settings(name: str, environ: Mapping[str, str]) -> ModuleType:
     """
     try:
         return application.import_module(name)
-    except Exception:
+    except Exception:  # whatever the library likes to raise where it misses its importer
         importer = _importer()
         if importer is None or not environ.get("DJANGO_CONFIGURATION"):
             raise

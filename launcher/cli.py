@@ -1,5 +1,6 @@
 """The command line, by click: help, commands, and every start that is not plain."""
 
+import errno
 import json
 import os
 import sys
@@ -17,6 +18,8 @@ from .instance import Instance
 from .options import OPTIONS
 from .start import compile_plan, open_streams, report, request_of, start, working_directory
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""What a file or a terminal says that takes no more output."""
 ELSEWHERE = {
     **dict.fromkeys(("--port", "--host", "--address"), "Both go into --bind: serve --bind 127.0.0.1:8001"),
     **dict.fromkeys(("--app", "--wsgi"), "It stands by itself: serve mysite.wsgi:application"),
@@ -301,7 +304,7 @@ def main(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     except click.Abort:
         return 128 + 2
     except OSError as error:
-        if error.filename is not None:
+        if error.errno not in FULL:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # which takes what is left at the end
         print(f"serve: the output cannot be written: {error.strerror}", file=sys.stderr)

@@ -10,7 +10,7 @@ import errno
 import os
 import stat
 
-from .jsontext import to_json
+from .jsontext import write_json
 from .lean import TYPE_CHECKING, Record
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ BOARD = "workers"
 """The workers (launcher.board)."""
 DRAINING = "draining"
 """Exists once the server was told to stop."""
+PREFIX = "serve-instance-"
+"""What a record is called, before the process id: unlike what others may have there, which nobody may remove."""
 LAST_RESORT = "/tmp"
 """Where a record lies if the directories that the environment names cannot be used."""
 
@@ -71,7 +73,7 @@ def _create(base: str, made: bool, facts: Mapping[str, Any], group: int | None) 
     if not made:
         _make_private(base)
     _sweep(base)
-    directory = os.path.join(base, _name(facts))
+    directory = os.path.join(base, f"{PREFIX}{os.getpid()}")
     remove(directory)
     os.mkdir(directory, 0o700)
     try:
@@ -87,7 +89,7 @@ def _fill(directory: str, facts: Mapping[str, Any], group: int | None) -> None:
         os.chown(directory, -1, group)
         os.chmod(directory, 0o770)
     record = os.path.join(directory, RECORD)
-    write(record, {**facts, "pid": os.getpid(), "started": started(os.getpid())})
+    write_json(record, {**facts, "pid": os.getpid(), "started": started(os.getpid())})
     if group is not None:
         # The proof of new code reads it, as the user whom the server becomes.
         os.chown(record, -1, group)
@@ -180,26 +182,10 @@ def load(path: str) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def write(path: str, values: Mapping[str, Any]) -> None:
-    """Put a file of the record into its place all at once. Raises OSError."""
-    temporary = f"{path}.{os.getpid()}"
-    data = to_json(dict(values)).encode("utf-8", "surrogateescape")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        while data:
-            data = data[os.write(descriptor, data) :]  # a disk that is about to be full takes a part
-        os.rename(temporary, path)
-    except OSError:
-        os.unlink(temporary)
-        raise
-    finally:
-        os.close(descriptor)
-
-
 def renew(directory: str, facts: Mapping[str, Any]) -> None:
     """Write into a record what a reload changed in it."""
     path = os.path.join(directory, RECORD)
-    write(path, {**load(path), **facts})
+    write_json(path, {**load(path), **facts})
 
 
 def refresh(environ: MutableMapping[str, str]) -> None:
@@ -239,18 +225,8 @@ def remove(directory: str) -> None:
         pass
 
 
-def _name(facts: Mapping[str, Any]) -> str:
-    """Return what a record is called: unlike what others may have in the directory, which nobody may remove."""
-    from binascii import crc32
-
-    name = "\0".join((facts["project"], facts["profile"]))
-    return f"serve-{crc32(name.encode('utf-8', 'surrogateescape')):08x}-{os.getpid()}"
-
-
 def _is_record(name: str) -> bool:
-    serve, _, rest = name.partition("-")
-    code, _, pid = rest.partition("-")
-    return serve == "serve" and len(code) == 8 and pid.isdigit()
+    return name.startswith(PREFIX) and name.removeprefix(PREFIX).isdigit()
 
 
 def _make_private(base: str) -> None:

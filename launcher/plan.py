@@ -11,6 +11,7 @@ from .draft import draft_of, missing_directory
 from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_note
 from .errors import Exit, Finding, LaunchError
 from .host import Host
+from .kept_answers import KeptReader
 from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand
 from .options import OPTIONS, Options
@@ -19,7 +20,6 @@ from .profiles import Profile
 from .project import Project
 from .registry import BACKENDS, Registry
 from .request import Request
-from .syntax import Reader
 from .target import VARIABLE, Search, Target, choose_settings, find_target, unserved
 from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
@@ -96,7 +96,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         raise LaunchError(*_once([*errors, missing]))
     project = draft.project._replace(root=workdir)
     path = _search_path(settings, workdir)
-    search = Search(project, path, Reader(path), request.environ)
+    search = Search(project, path, KeptReader(path, workdir), request.environ)
     names = [profile.name for profile in reversed(draft.chain)]
 
     backend = _attempt(lambda: _choose_server(settings, registry, notes), errors)
@@ -120,6 +120,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         target = Target("", settings["settings"].origin)
     if target is not None and settings["app"].value is None:
         notes += unserved(search, chosen, target)
+    search.reader.keep()
 
     errors += native_sections(draft.merged.native, registry.names(BACKENDS))
     if backend is None:

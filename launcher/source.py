@@ -9,37 +9,17 @@ from __future__ import annotations
 import _ast
 import _imp
 import os
+import stat
 import sys
 import warnings
 
+from .answers import ModuleFile
 from .lean import TYPE_CHECKING, Record, read_file
+from .seen import SUFFIXES, Directories, Seen, state_of, submodules_in
 from .tree import nodes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-
-
-SUFFIXES = (*_imp.extension_suffixes(), ".py", ".pyc")
-"""In the order in which an import tries them. Source: importlib.machinery.FileFinder, Python 3.11 to 3.14."""
-
-
-class ModuleFile(Record):
-    """Where a module is."""
-
-    name: str
-    file: str | None
-    """Not always source: an extension module or a lone `.pyc` is found too. None for a namespace package."""
-    package_path: tuple[str, ...] | None
-    """The directories of a package: one, or several of a namespace package; None for a module."""
-
-    @property
-    def directory(self) -> str | None:
-        """Of a package, the first there is."""
-        return self.package_path[0] if self.package_path else None
-
-    @property
-    def has_source(self) -> bool:
-        return self.file is not None and self.file.endswith(".py")
 
 
 class Doubt(Record):
@@ -129,8 +109,9 @@ class Files:
 
     def __init__(self, path: Sequence[str]) -> None:
         self.path = tuple(path)
+        self.seen = Seen({}, {}, {})
         self._found: dict[str, ModuleFile | None] = {}
-        self._listed: dict[str, frozenset[str] | None] = {}
+        self._directories = Directories()
         self._parsed: dict[str, Source | Fails] = {}
         self._targets: dict[str, tuple[str, ...]] = {}
 
@@ -152,34 +133,37 @@ class Files:
     def _find_in(self, where: Sequence[str], part: str, name: str) -> ModuleFile | None:
         portions: list[str] = []
         for entry in where:
-            base = os.path.join(entry or os.curdir, part)
-            folder = self._may_hold(entry, part) and os.path.isdir(base)
+            entry = entry or os.curdir
+            base = os.path.join(entry, part)
+            folder = self._kind(entry, part) == stat.S_IFDIR
             for suffix in SUFFIXES if folder else ():
                 init = "__init__" + suffix
-                if self._may_hold(base, init) and os.path.isfile(os.path.join(base, init)):
+                if self._kind(base, init) == stat.S_IFREG:
                     return ModuleFile(name, os.path.join(base, init), (base,))
             for suffix in SUFFIXES:
-                if self._may_hold(entry, part + suffix) and os.path.isfile(base + suffix):
+                if self._kind(entry, part + suffix) == stat.S_IFREG:
                     return ModuleFile(name, base + suffix, None)
             if folder:
                 portions.append(base)
         return ModuleFile(name, None, tuple(portions)) if portions else None
 
-    def _may_hold(self, folder: str, name: str) -> bool:
-        """Return whether it is worth looking for a file there: of a directory that can be listed one knows."""
-        if folder not in self._listed:
-            try:
-                self._listed[folder] = frozenset(os.listdir(folder or os.curdir))
-            except PermissionError:
-                self._listed[folder] = None
-            except OSError:
-                self._listed[folder] = frozenset()
-        listed = self._listed[folder]
-        return listed is None or name in listed
+    def _kind(self, folder: str, name: str) -> int | None:
+        path = os.path.join(folder, name)
+        self.seen.kinds[path] = kind = self._directories.kind(path)
+        return kind
+
+    def submodules(self, found: ModuleFile) -> set[str]:
+        """Return what may be a submodule of a package; an import of one sets an attribute of the package."""
+        names: set[str] = set()
+        for folder in found.package_path or ():
+            self.seen.folders[folder] = inside = submodules_in(folder)
+            names.update(inside)
+        return names
 
     def source(self, file: str) -> Source:
         """Return the parsed file; raise Fails."""
         if file not in self._parsed:
+            self.seen.files[file] = state_of(file)  # before it is read: what is written meanwhile will tell
             try:
                 self._parsed[file] = _parse(file)
             except Fails as fails:
@@ -240,21 +224,6 @@ def find_module(name: str, path: Sequence[str]) -> ModuleFile | None:
     that changes its own `__path__` is not understood.
     """
     return Files(path).find(name)
-
-
-def submodules(found: ModuleFile) -> set[str]:
-    """Return what may be a submodule of a package; an import of one sets an attribute of the package."""
-    names: set[str] = set()
-    for folder in found.package_path or ():
-        try:
-            entries = os.listdir(folder)
-        except OSError:
-            continue
-        for entry in entries:
-            stem, dot, _ = entry.partition(".")
-            if not dot or entry.endswith(SUFFIXES):
-                names.add(stem)
-    return names - {"__init__", "__pycache__"}
 
 
 def absolute(node: _ast.ImportFrom, importer: ModuleFile) -> str:

@@ -12,9 +12,11 @@ import _ast
 import sys
 from itertools import pairwise
 
+from .answers import Answer, ModuleFile, SettingsNamed
 from .bindings import Binding, State, unsure
-from .lean import TYPE_CHECKING, Record
-from .source import Doubt, Fails, Files, ModuleFile, Source
+from .lean import TYPE_CHECKING
+from .seen import Seen
+from .source import Doubt, Fails, Files, Source
 from .source import find_module as find_module
 from .toplevel import Module
 from .tree import nodes
@@ -30,30 +32,6 @@ NEVER = (("typing", "TYPE_CHECKING"), ("typing_extensions", "TYPE_CHECKING"))
 """Names that are False whenever a module runs."""
 
 
-class Answer(Record):
-    """What can be said about a name without importing its module."""
-
-    kind: str
-    """`literal`, `absent`, `unknown` (needs an import), `missing` (a module) or `syntax`."""
-    value: str | None = None
-    """Of a literal."""
-    file: str = ""
-    line: int | None = None
-    reason: str = ""
-    """Unknown: why, as the rest of a sentence about the name; missing and syntax: a clause."""
-    module: str = ""
-    """Missing: which one. `file` and `line` then say who imports it; empty where it is the one asked for."""
-
-
-class SettingsNamed(Record):
-    """The settings module that a `manage.py` or `wsgi.py` puts into the environment."""
-
-    module: str
-    line: int
-    form: str
-    """`setdefault`, or `assignment`, which beats the environment."""
-
-
 class Reader:
     """Reads modules below the directories of `path`, each file at most once."""
 
@@ -61,6 +39,11 @@ class Reader:
         self.path = tuple(path)
         self._files = Files(path)
         self._ends: dict[str, tuple[Program, State | Fails]] = {}
+
+    @property
+    def seen(self) -> Seen:
+        """What the answers so far were made from."""
+        return self._files.seen
 
     def find(self, module: str) -> ModuleFile | None:
         """Find what `import module` would load (see `find_module`)."""

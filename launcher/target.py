@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 from .errors import Exit, Finding, LaunchError, closed, did_you_mean
+from .kept_answers import KeptReader
 from .kinds import module_complaint
 from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin, Setting
 from .project import Project
-from .syntax import Reader
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,7 +46,7 @@ class Search(Record):
     project: Project
     path: tuple[str, ...]
     """Directories as the worker's sys.path will have them."""
-    reader: Reader
+    reader: KeptReader
     environ: Mapping[str, str]
     """What a worker finds in its environment."""
 
@@ -133,8 +133,10 @@ def _what_exists(search: Search, module: str) -> str:
     places = [*search.path, *(found.package_path or () if found else ())]
     if told := closed(places, search.shown):
         return told
+    from .syntax import find_module  # where something is missing
+
     top = module.partition(".")[0]
-    if search.reader.find(top) is None and Reader([os.path.join(search.project.root, "src")]).find(top) is not None:
+    if search.reader.find(top) is None and find_module(top, [os.path.join(search.project.root, "src")]) is not None:
         return f'{top} is in src: write python_path = ["src"] in the profile.'
     if package and (found is None or found.package_path is None):
         return f"Looked in {search.project.root}, and on sys.path."

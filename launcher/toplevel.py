@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import _ast
 
+from .answers import ModuleFile
 from .bindings import UNREAD, Binding, State, evaluate, join, truth, unsure
 from .lean import TYPE_CHECKING
-from .source import Doubt, Fails, ModuleFile, Source, absolute, submodules
+from .source import Doubt, Fails, Source, absolute
 from .tree import catches_missing, stored, target_names
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Module:
         self.found = found
         self.source = source
         self.unsteady = {**program.written, **source.unsteady}
-        for name in submodules(found):
+        for name in program.files.submodules(found):
             self.unsteady[name] = Doubt("may be the submodule of that name", source.file)
         self.state = State({name: unsure(doubt) for name, doubt in self.unsteady.items()})
         self.bind("__name__", Binding(True, file=source.file, known=True, value=found.name))

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from .. import instance
 from ..application import VARIABLE
+from ..jsontext import write_json
 from ..loading import EXTENDED
 from ..systemd import tell
 
@@ -190,7 +191,7 @@ class Reload:
         assert self._directory is not None
         path = os.path.join(self._directory, name)
         try:
-            instance.write(path, values)
+            write_json(path, values)
         except OSError as error:
             return f"{path} cannot be written: {error.strerror}"
         return ""

@@ -14,6 +14,8 @@ from unittest import mock
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from launcher import kept_answers
+from launcher.kept_answers import KeptReader
 from launcher.syntax import Reader, find_module
 
 PACKAGE = "law_settings"
@@ -163,6 +165,42 @@ def test_what_is_read_is_what_an_import_gives(package: tuple[str, dict[str, str]
             for name, sure in bound.items():
                 if real is not None and sure is not None:
                     assert hasattr(real, name) is sure, (module, name, sure)
+
+
+@given(packages(), packages())
+@settings(max_examples=int(os.environ.get("LAW_EXAMPLES", "100")), deadline=None)
+def test_what_is_kept_is_what_is_read(before: tuple[str, dict[str, str]], after: tuple[str, dict[str, str]]) -> None:
+    module = f"{PACKAGE}/{after[0]}".removesuffix("/__init__").replace("/", ".")
+    with (
+        written(before[1]) as directory,
+        mock.patch.object(kept_answers, "TICK_NS", -(10**15)),
+        mock.patch.object(sys, "dont_write_bytecode", False),
+    ):
+        for files in (before[1], after[1]):
+            for name in set(before[1]) | set(after[1]):
+                file = os.path.join(directory, PACKAGE, f"{name}.py")
+                if name not in files:
+                    if os.path.exists(file):
+                        os.unlink(file)
+                elif files is after[1] and files[name] != before[1].get(name):
+                    replace(file, files[name])
+            for _ in range(2):
+                kept, reader = KeptReader((directory,), directory), Reader((directory,))
+                for name in (*WORDS["name"], "base", "local"):
+                    assert kept.read_name(module, name) == reader.read_name(module, name)
+                    assert kept.defines(module, name) == reader.defines(module, name)
+                for inside in WORDS["module"]:
+                    assert kept.find(f"{PACKAGE}.{inside}") == reader.find(f"{PACKAGE}.{inside}")
+                kept.keep()
+            assert kept._reader is None
+
+
+def replace(file: str, text: str) -> None:
+    """Write a file anew: one that is written over may look as before until the file system's clock ticks."""
+    os.makedirs(os.path.dirname(file), exist_ok=True)
+    with open(f"{file}.new", "w") as stream:
+        stream.write(text)
+    os.replace(f"{file}.new", file)
 
 
 def found_by_import(name: str, path: Sequence[str]) -> tuple[str | None, tuple[str, ...] | None] | None:

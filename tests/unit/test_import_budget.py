@@ -29,14 +29,24 @@ main(["--profile", "prod", "--server", sys.argv[1], "--bind", "127.0.0.1:0"])
 """
 
 
+def loaded_by_a_start(server: str, project: Path, before: str = "") -> set[str]:
+    """Return the modules that are imported before exec, without what site customisation, coverage and the like bring."""
+    code = f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n{before}{START}"
+    command = [sys.executable, "-I", "-S", "-c", code, server]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert "launcher.plan" in loaded
+    return loaded
+
+
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_start_imports_nothing_dear(server: str, tmp_path: Path) -> None:
     write_tree(tmp_path, DJANGO)
-    # -I: without what site customisation, coverage and the like would bring in.
-    code = f"import sys; sys.path[:0] = {[path for path in sys.path if path]!r}\n{START}"
-    done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", code, server], cwd=tmp_path, capture_output=True, text=True, check=True
-    )
-    loaded = set(done.stdout.split())
-    assert "launcher.plan" in loaded
-    assert not loaded & DEAR
+    assert not loaded_by_a_start(server, tmp_path) & DEAR
+
+
+def test_a_second_start_reads_no_source(tmp_path: Path) -> None:
+    write_tree(tmp_path, DJANGO)
+    aged = "import launcher.kept_answers as kept; kept.TICK_NS = -(10**15)\n"
+    assert "_ast" in loaded_by_a_start("gunicorn", tmp_path, aged)
+    assert not loaded_by_a_start("gunicorn", tmp_path, aged) & {"_ast", "launcher.syntax", "launcher.source"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from launcher import instance
+from launcher.jsontext import write_json
 
 FACTS: Mapping[str, object] = {"project": "/srv/shop", "profile": "prod", "server": "waitress", "since": 1.0}
 
@@ -64,7 +65,7 @@ def test_the_group_of_workers_may_read_the_record_and_write_beside_it(environ: d
 
 def test_a_new_record_sweeps_those_of_the_dead_away(environ: dict[str, str], tmp_path: Path) -> None:
     instance.remove(instance.create(environ, FACTS))
-    dead = tmp_path / f"serve-{os.getuid()}" / f"serve-00000000-{2**22 + 1}"
+    dead = tmp_path / f"serve-{os.getuid()}" / f"serve-instance-{2**22 + 1}"
     dead.mkdir()
     instance.remove(instance.create(environ, FACTS))
     assert not dead.exists()
@@ -158,7 +159,7 @@ def test_what_reloads_changed_reaches_the_environment_of_workers(environ: dict[s
     own = {instance.VARIABLE: directory, "KEPT": "1", "GONE": "1", "OTHER": "old"}
     instance.refresh(own)
     assert own["OTHER"] == "old"
-    instance.write(os.path.join(directory, instance.ENVIRONMENT), {"set": {"OTHER": "new"}, "drop": ["GONE"]})
+    write_json(os.path.join(directory, instance.ENVIRONMENT), {"set": {"OTHER": "new"}, "drop": ["GONE"]})
     instance.refresh(own)
     assert own == {instance.VARIABLE: directory, "KEPT": "1", "OTHER": "new"}
     instance.remove(directory)

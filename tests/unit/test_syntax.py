@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from launcher.source import ModuleFile
-from launcher.syntax import Answer, Reader, defines, find_module, read_name, setdefault_settings
+from launcher.answers import Answer, ModuleFile
+from launcher.syntax import Reader, defines, find_module, read_name, setdefault_settings
 from tests.machine import write_tree
 
 NAME = "WSGI_APPLICATION"

@@ -1,0 +1,152 @@
+"""Answers about modules that are kept for the next start, and when they are not."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from launcher import kept_answers
+from launcher.kept_answers import KeptReader
+from tests.machine import write_tree
+
+MODULE, NAME = "shop.settings.prod", "WSGI_APPLICATION"
+FILES = {
+    "manage.py": 'import os\nos.environ.setdefault("DJANGO_SETTINGS_MODULE", "shop.settings.prod")\n',
+    "shop/__init__.py": "",
+    "shop/settings/__init__.py": "",
+    "shop/settings/base.py": f'{NAME} = "shop.wsgi.application"\n',
+    "shop/settings/prod.py": "from .base import *\n",
+    "shop/wsgi.py": "application = None\n",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project whose files were written long ago, as far as the kept answers can tell."""
+    monkeypatch.setattr(kept_answers, "TICK_NS", -(10**15))
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setattr(sys, "pycache_prefix", None)
+    return write_tree(tmp_path, FILES)
+
+
+def ask(project: Path) -> tuple[str | None, bool]:
+    """Return what the settings say, and whether that was known without reading them."""
+    reader = KeptReader([str(project)], str(project))
+    answer = reader.read_name(MODULE, NAME).value
+    known = reader._reader is None
+    reader.keep()
+    return answer, known
+
+
+def kept(project: Path) -> Path | None:
+    return next(project.glob("__pycache__/serve.*"), None)
+
+
+def test_what_was_read_once_is_known(project: Path) -> None:
+    asked = KeptReader([str(project)], str(project))
+    reads: list[Callable[[KeptReader], object]] = [
+        lambda reader: reader.read_name(MODULE, NAME),
+        lambda reader: reader.find(MODULE),
+        lambda reader: reader.find("shop.settings"),
+        lambda reader: reader.find("nowhere"),
+        lambda reader: reader.defines("shop.wsgi", "application"),
+        lambda reader: reader.defines("shop.wsgi", "app"),
+        lambda reader: reader.names("shop.wsgi"),
+        lambda reader: reader.settings_named_in(str(project / "manage.py")),
+        lambda reader: reader.settings_named_in(str(project / "nothing.py")),
+    ]
+    answers = [read(asked) for read in reads]
+    asked.keep()
+    again = KeptReader([str(project)], str(project))
+    assert [read(again) for read in reads] == answers
+    assert again._reader is None
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a star import's module": lambda at: (at / "shop/settings/base.py").write_text(f'{NAME} = "other.application"\n'),
+    "a file of the same size and time": lambda at: _rewritten(at / "shop/settings/base.py"),
+    "a package before a module": lambda at: write_tree(at, {"shop/settings/base/__init__.py": f"{NAME} = 'p'\n"}),
+    "a module that is gone": lambda at: (at / "shop/settings/base.py").unlink(),
+    "an extension module before a module": lambda at: (at / "shop/settings/prod.abi3.so").write_text(""),
+    "a package of another name, behind a link": lambda at: _linked(at),
+}
+
+
+def _rewritten(file: Path) -> None:
+    found = file.stat()
+    file.write_text(file.read_text().replace("shop.wsgi", "shap.wsgi"))
+    os.utime(file, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def _linked(project: Path) -> None:
+    (project / "shop").rename(project / "shop-1")
+    write_tree(project, {"shop-2/__init__.py": "", "shop-2/settings/__init__.py": "", "shop-2/settings/prod.py": ""})
+    (project / "shop").symlink_to("shop-2")
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_whatever_changes_is_read_again(change: str, project: Path) -> None:
+    assert ask(project) == ("shop.wsgi.application", False)
+    assert ask(project) == ("shop.wsgi.application", True)
+    clock = project / "clock"
+    clock.touch()
+    before = clock.stat().st_ctime_ns
+    while clock.stat().st_ctime_ns == before:  # the file system's clock has to tick
+        clock.touch()
+    CHANGES[change](project)
+    answer, known = ask(project)
+    assert answer != "shop.wsgi.application"
+    assert not known
+
+
+def test_what_may_change_once_more_unseen_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_answers, "TICK_NS", 10**15)
+    assert ask(project)[1] is False
+    assert kept(project) is None
+
+
+def test_where_bytecode_is_not_written_nothing_is(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "dont_write_bytecode", True)
+        ask(project)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "pycache_prefix", "/somewhere")
+        ask(project)
+    with monkeypatch.context() as patch:  # root would leave a directory that its owner cannot write
+        patch.setattr(os, "geteuid", lambda: project.stat().st_uid + 1)
+        ask(project)
+    assert kept(project) is None
+    assert not (project / "__pycache__").exists()
+
+
+def test_another_path_or_another_launcher_reads_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask(project)
+    other = KeptReader([str(project / "other"), str(project)], str(project))
+    assert other.read_name(MODULE, NAME).value == "shop.wsgi.application"
+    assert other._reader is not None
+    ours = project / "reader.py"
+    ours.write_text("")
+    monkeypatch.setattr(kept_answers, "WHO_ANSWERS", (str(ours),))
+    other.keep()
+    ours.write_text("new")
+    other = KeptReader([str(project / "other"), str(project)], str(project))
+    assert other._answers == {}
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\xff", b"[", b"[]", b"{}", b'{"seen": 1}', b'{"seen": [{}, {}, {}], "for": []}']
+)
+def test_what_we_did_not_write_is_not_believed(content: bytes, project: Path) -> None:
+    ask(project)
+    file = kept(project)
+    assert file is not None
+    file.write_bytes(content)
+    assert ask(project) == ("shop.wsgi.application", False)
+    assert ask(project) == ("shop.wsgi.application", True)
+
+
+def test_a_directory_that_cannot_be_written_is_let_be(project: Path) -> None:
+    (project / "__pycache__").write_text("")
+    assert ask(project) == ("shop.wsgi.application", False)

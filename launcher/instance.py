@@ -10,8 +10,8 @@ import errno
 import os
 import stat
 
-from .jsontext import write_json
-from .lean import TYPE_CHECKING, Record
+from .jsontext import to_json
+from .lean import TYPE_CHECKING, Record, write_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, MutableMapping
@@ -89,7 +89,7 @@ def _fill(directory: str, facts: Mapping[str, Any], group: int | None) -> None:
         os.chown(directory, -1, group)
         os.chmod(directory, 0o770)
     record = os.path.join(directory, RECORD)
-    write_json(record, {**facts, "pid": os.getpid(), "started": started(os.getpid())})
+    write(record, {**facts, "pid": os.getpid(), "started": started(os.getpid())})
     if group is not None:
         # The proof of new code reads it, as the user whom the server becomes.
         os.chown(record, -1, group)
@@ -175,17 +175,22 @@ def load(path: str) -> Mapping[str, Any]:
     import json  # not on the path of a start
 
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8", errors="surrogatepass") as file:  # a path need not be UTF-8
             value = json.load(file)
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 
 
+def write(path: str, values: Mapping[str, Any]) -> None:
+    """Put a file of the record into its place all at once. Raises OSError."""
+    write_file(path, to_json(dict(values)).encode("utf-8", "surrogatepass"))
+
+
 def renew(directory: str, facts: Mapping[str, Any]) -> None:
     """Write into a record what a reload changed in it."""
     path = os.path.join(directory, RECORD)
-    write_json(path, {**load(path), **facts})
+    write(path, {**load(path), **facts})
 
 
 def refresh(environ: MutableMapping[str, str]) -> None:

@@ -2,19 +2,21 @@
 
 To read and follow settings takes a sixth of what a start spends before exec. What answers rest on is compared anew
 at every start (launcher.seen), so that they hold as those of a reader do. They are kept where Python would keep the
-bytecode of a module in the project's directory, under the same conditions, and by the directory's owner alone: what
-root left there the owner could not write again.
+bytecode of a module in the project's directory, where it may, and by the directory's owner alone: what root left
+there the owner could not write again.
 """
 
 from __future__ import annotations
 
+import _imp
 import os
+import stat
 import sys
 import time
 
 from .answers import Answer, ModuleFile, SettingsNamed
-from .jsontext import read_json, write_json
-from .lean import TYPE_CHECKING
+from .jsontext import from_json, to_json
+from .lean import TYPE_CHECKING, read_file, write_file
 from .seen import Seen, state_of
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 
 TICK_NS = 2_000_000_000
 """The coarsest clock of a file system that Python modules lie on (FAT has 2 s), in nanoseconds."""
+
+SIZE_LIMIT = 1 << 20
+"""Bytes; what is larger was not written here."""
 
 WHO_ANSWERS = tuple(
     os.path.join(os.path.dirname(__file__), f"{name}.py")
@@ -41,11 +46,12 @@ class KeptReader:
         self.path = tuple(path)
         self._for = [sys.version, *path]
         self._project = project
-        self._file = os.path.join(project, "__pycache__", f"serve.{sys.implementation.cache_tag}.json")
-        self._seen = Seen({}, {}, {})
-        self._answers: dict[str, Any] = {}
+        # Nothing but bytecode ends like that, and version control and deployments leave it out.
+        self._file = os.path.join(project, "__pycache__", f"serve.{sys.implementation.cache_tag}.answers.pyc")
+        self._known, self._rests_on = self._recall()
+        self._read: dict[str, Any] = {}
         self._reader: Reader | None = None
-        self._recall()
+        self._began = 0
 
     def find(self, module: str) -> ModuleFile | None:
         """Find what `import module` would load."""
@@ -72,34 +78,54 @@ class KeptReader:
 
     def keep(self) -> None:
         """Keep the answers for the next start, if there is a new one and it is safe and welcome to."""
-        reader = self._reader
-        if reader is None or sys.dont_write_bytecode or sys.pycache_prefix:
+        if self._reader is None or sys.dont_write_bytecode or sys.pycache_prefix:
             return
-        self._seen.add(reader.seen)
-        self._seen.files.update({file: state_of(file) for file in WHO_ANSWERS})
+        answers, seen = self._read, self._reader.seen
+        if self._rests_on.add(seen):
+            answers, seen = {**self._known, **self._read}, self._rests_on
+        seen.files.update({file: state_of(file) for file in WHO_ANSWERS})
         try:
-            if self._seen.settled_before(time.time_ns() - TICK_NS) and os.stat(self._project).st_uid == os.geteuid():
+            if seen.settled_before(self._began - TICK_NS) and os.stat(self._project).st_uid == os.geteuid():
                 os.makedirs(os.path.dirname(self._file), exist_ok=True)
-                kept = {"for": self._for, "seen": self._seen, "answers": self._answers}
-                write_json(self._file, kept, 0o666)
+                text = to_json({"for": self._for, "seen": seen, "answers": answers}).encode("utf-8", "surrogatepass")
+                write_file(self._file, _digest(text) + text, 0o644)
         except OSError:
             pass  # the next start reads again
 
-    def _recall(self) -> None:
-        kept = read_json(self._file)
+    def _recall(self) -> tuple[dict[str, Any], Seen]:
+        """Return the answers that still hold, and what they rest on."""
         try:
-            seen = Seen(*kept["seen"])
-            if kept["for"] == self._for and seen.holds():
-                self._seen, self._answers = seen, kept["answers"]
-        except (KeyError, TypeError, AttributeError):
-            pass  # not there, or not what we wrote
+            found = os.stat(self._file)
+            private = found.st_uid == os.stat(self._project).st_uid and not found.st_mode & 0o022
+            if private and stat.S_ISREG(found.st_mode) and found.st_size <= SIZE_LIMIT:
+                content = read_file(self._file)
+                text = content[DIGEST_SIZE:]
+                if content[:DIGEST_SIZE] == _digest(text):
+                    kept = from_json(text.decode("utf-8", "surrogatepass"))
+                    seen = Seen(*kept["seen"])
+                    if kept["for"] == self._for and seen.holds():
+                        return kept["answers"], seen
+        except OSError:
+            pass
+        return {}, Seen({}, {}, {})
 
     def _ask(self, question: str, *about: str) -> Any:
         key = "\n".join((question, *about))
-        if key not in self._answers:
+        if key in self._known:
+            return self._known[key]
+        if key not in self._read:
             if self._reader is None:
                 from .syntax import Reader
 
+                self._began = time.time_ns()
                 self._reader = Reader(self.path)
-            self._answers[key] = getattr(self._reader, question)(*about)
-        return self._answers[key]
+            self._read[key] = getattr(self._reader, question)(*about)
+        return self._read[key]
+
+
+DIGEST_SIZE = 8
+
+
+def _digest(text: bytes) -> bytes:
+    """Return what tells a file that is whole, and of this format. Source: importlib.util.source_hash."""
+    return _imp.source_hash(1, text)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["TYPE_CHECKING", "Generic", "Record", "TypeVar", "cast", "overload", "read_file"]
+__all__ = ["TYPE_CHECKING", "Generic", "Record", "TypeVar", "cast", "overload", "read_file", "write_file"]
 
 TYPE_CHECKING = False
 
@@ -76,5 +76,20 @@ def read_file(path: str) -> bytes:
         while piece := os.read(descriptor, 65536):
             content += piece
         return content
+    finally:
+        os.close(descriptor)
+
+
+def write_file(path: str, content: bytes, mode: int = 0o600) -> None:
+    """Put a file into its place all at once. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    try:
+        while content:
+            content = content[os.write(descriptor, content) :]  # a disk that is about to be full takes a part
+        os.rename(temporary, path)
+    except OSError:
+        os.unlink(temporary)
+        raise
     finally:
         os.close(descriptor)

@@ -120,7 +120,6 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         target = Target("", settings["settings"].origin)
     if target is not None and settings["app"].value is None:
         notes += unserved(search, chosen, target)
-    search.reader.keep()
 
     errors += native_sections(draft.merged.native, registry.names(BACKENDS))
     if backend is None:
@@ -179,6 +178,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     )
     if broken:
         raise BrokenProject(plan, broken)
+    search.reader.keep()
     return plan
 
 
@@ -201,9 +201,12 @@ def _once(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 
 
 def _search_path(settings: Mapping[str, Setting[Any]], workdir: str) -> tuple[str, ...]:
-    """Return sys.path as the workers will have it: ours is a child's of the same interpreter."""
-    own = [*settings["python_path"].value, workdir]
-    return tuple(dict.fromkeys([*own, *(path for path in sys.path if path)]))
+    """Return sys.path as the workers will have it: ours is a child's of the same interpreter.
+
+    They are started with -P, and so without the directory of the script, which comes first here.
+    """
+    ours = sys.path if sys.flags.safe_path else sys.path[1:]
+    return tuple(dict.fromkeys([*settings["python_path"].value, workdir, *(path for path in ours if path)]))
 
 
 def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes: list[Finding]) -> Backend:

@@ -18,6 +18,9 @@ SUFFIXES = (*_imp.extension_suffixes(), ".py", ".pyc")
 State: TypeAlias = "list[int] | None"
 """Inode, size, and the times of the last change to the content and to the inode, in nanoseconds; None: not there."""
 
+UNREAD: State = []
+"""The state of a file that is there and could not be read: another user may, or the same one a moment later."""
+
 
 class Seen(Record):
     """All that answers rest on; as long as it holds, so do they."""
@@ -38,17 +41,22 @@ class Seen(Record):
             and all(submodules_in(folder) == names for folder, names in self.folders.items())
         )
 
-    def add(self, more: Seen) -> None:
+    def add(self, more: Seen) -> bool:
+        """Take in what was seen after it, unless something had changed meanwhile: return whether nothing had."""
+        for known, new in ((self.kinds, more.kinds), (self.files, more.files), (self.folders, more.folders)):
+            if any(new.get(path, there) != there for path, there in known.items()):
+                return False
         self.kinds.update(more.kinds)
         self.files.update(more.files)
         self.folders.update(more.folders)
+        return True
 
     def settled_before(self, moment: int) -> bool:
-        """Return whether no file changed at `moment` (nanoseconds since the epoch) or later.
+        """Return whether every file was read, and none changed at `moment` (nanoseconds since the epoch) or later.
 
         One that did may change once more in the same tick of its file system's clock, and look as it does now.
         """
-        return all(state is None or max(state[2:]) < moment for state in self.files.values())
+        return all(state is None or (state != UNREAD and max(state[2:]) < moment) for state in self.files.values())
 
 
 class Directories:

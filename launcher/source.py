@@ -15,7 +15,7 @@ import warnings
 
 from .answers import ModuleFile
 from .lean import TYPE_CHECKING, Record, read_file
-from .seen import SUFFIXES, Directories, Seen, state_of, submodules_in
+from .seen import SUFFIXES, UNREAD, Directories, Seen, state_of, submodules_in
 from .tree import nodes
 
 if TYPE_CHECKING:
@@ -168,6 +168,8 @@ class Files:
                 self._parsed[file] = _parse(file)
             except Fails as fails:
                 self._parsed[file] = fails
+                if fails.kind == "unknown" and self.seen.files[file] is not None:
+                    self.seen.files[file] = UNREAD
         source = self._parsed[file]
         if isinstance(source, Fails):
             raise source

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from .errors import Exit, Finding, LaunchError, closed, did_you_mean
+from .errors import Exit, Finding, LaunchError, closed, did_you_mean, unreadable
 from .kept_answers import KeptReader
 from .kinds import module_complaint
-from .lean import TYPE_CHECKING, Record
+from .lean import TYPE_CHECKING, Record, read_file
 from .origin import Layer, Origin, Setting
 from .project import Project
 
@@ -189,6 +189,7 @@ def find_target(search: Search, app: Setting[Any], settings: Setting[str | None]
     if app.value is not None:
         return _checked(search, _read_spec(search, app.value, app.origin))
     if settings.value is None:
+        _require_readable(search, search.project.file("manage.py"))  # what it names was looked for
         fix = (
             'Name it: `serve package.module:application`, settings = "package.settings" in a profile,\n'
             "or run serve in the directory of manage.py."
@@ -213,6 +214,16 @@ def find_target(search: Search, app: Setting[Any], settings: Setting[str | None]
     if django:
         return Target(DJANGO, where)
     raise LaunchError(_nothing_named(search, settings.value, where))
+
+
+def _require_readable(search: Search, file: str) -> None:
+    """Raise LaunchError where there is such a file and this user cannot read it."""
+    try:
+        read_file(file)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as error:
+        raise LaunchError(unreadable(search.shown(file), error)) from error
 
 
 def unserved(search: Search, settings: Setting[str | None], target: Target) -> list[Finding]:

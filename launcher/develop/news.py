@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from .. import instance
 from ..board import Board
-from ..jsontext import write_json
 from .channel import WORKER
 from .failures import refused
 
@@ -110,6 +109,6 @@ class News:
         values["instead"] = "the browser shows what is wrong"
         values |= {"generation": self._generation, "since": self._asked, "until": until}
         try:
-            write_json(path, values)
+            instance.write(path, values)
         except OSError as error:
             self.say(str(refused("note the reload", error, {})))

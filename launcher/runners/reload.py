@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 
 from .. import instance
 from ..application import VARIABLE
-from ..jsontext import write_json
 from ..loading import EXTENDED
 from ..systemd import tell
 
@@ -191,7 +190,7 @@ class Reload:
         assert self._directory is not None
         path = os.path.join(self._directory, name)
         try:
-            write_json(path, values)
+            instance.write(path, values)
         except OSError as error:
             return f"{path} cannot be written: {error.strerror}"
         return ""

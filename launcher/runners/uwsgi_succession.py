@@ -18,7 +18,6 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import instance
-from ..jsontext import write_json
 from . import before_fork
 from .reload import Reload
 from .uwsgi_table import table
@@ -137,7 +136,7 @@ def hand_over(reload: Reload, began: float) -> None:
     rows = table()
     assert rows.directory is not None
     rows.renewing = True
-    write_json(os.path.join(rows.directory, HANDED), {"reload": reload.carry(), "began": began})
+    instance.write(os.path.join(rows.directory, HANDED), {"reload": reload.carry(), "began": began})
     os.kill(rows.master, RENEW)
 
 

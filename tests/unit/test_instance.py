@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from launcher import instance
-from launcher.jsontext import write_json
 
 FACTS: Mapping[str, object] = {"project": "/srv/shop", "profile": "prod", "server": "waitress", "since": 1.0}
 
@@ -159,7 +158,7 @@ def test_what_reloads_changed_reaches_the_environment_of_workers(environ: dict[s
     own = {instance.VARIABLE: directory, "KEPT": "1", "GONE": "1", "OTHER": "old"}
     instance.refresh(own)
     assert own["OTHER"] == "old"
-    write_json(os.path.join(directory, instance.ENVIRONMENT), {"set": {"OTHER": "new"}, "drop": ["GONE"]})
+    instance.write(os.path.join(directory, instance.ENVIRONMENT), {"set": {"OTHER": "new"}, "drop": ["GONE"]})
     instance.refresh(own)
     assert own == {instance.VARIABLE: directory, "KEPT": "1", "OTHER": "new"}
     instance.remove(directory)

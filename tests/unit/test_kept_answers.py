@@ -132,19 +132,70 @@ def test_another_path_or_another_launcher_reads_again(project: Path, monkeypatch
     other.keep()
     ours.write_text("new")
     other = KeptReader([str(project / "other"), str(project)], str(project))
-    assert other._answers == {}
+    assert other._known == {}
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\xff", b"[", b"[]", b"{}", b'{"seen": 1}', b'{"seen": [{}, {}, {}], "for": []}']
-)
-def test_what_we_did_not_write_is_not_believed(content: bytes, project: Path) -> None:
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "empty": lambda file: file.write_bytes(b""),
+    "half": lambda file: file.write_bytes(file.read_bytes()[:-100]),
+    "edited": lambda file: file.write_bytes(file.read_bytes().replace(b"shop.wsgi", b"shap.wsgi")),
+    "another format": lambda file: file.write_bytes(b"[" * 1000),
+    "large": lambda file: os.truncate(file, 1 << 30),
+    "a pipe": lambda file: _replaced(file, os.mkfifo),
+    "a directory": lambda file: _replaced(file, Path.mkdir),
+    "anybody's": lambda file: file.chmod(0o666),
+}
+
+
+def _replaced(file: Path, make: Callable[[Path], None]) -> None:
+    file.unlink()
+    make(file)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_what_we_did_not_write_is_not_believed(damage: str, project: Path) -> None:
     ask(project)
     file = kept(project)
     assert file is not None
-    file.write_bytes(content)
+    DAMAGES[damage](file)
     assert ask(project) == ("shop.wsgi.application", False)
-    assert ask(project) == ("shop.wsgi.application", True)
+
+
+def test_what_changes_between_two_questions_is_not_mixed(project: Path) -> None:
+    assert ask(project) == ("shop.wsgi.application", False)
+    slow = KeptReader([str(project)], str(project))
+    assert slow.read_name(MODULE, NAME).value == "shop.wsgi.application"
+    (project / "new.py").write_text(f"{NAME} = 'other.application'\n")
+    (project / "new.py").replace(project / "shop/settings/base.py")
+    assert slow.read_name("shop.settings.base", NAME).value == "other.application"
+    slow.keep()
+    assert ask(project) == ("other.application", False)
+
+
+def test_what_changes_after_it_was_read_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept_answers, "TICK_NS", 0)
+    slow = KeptReader([str(project)], str(project))
+    slow.read_name(MODULE, NAME)
+    # As if it had been changed in the tick in which it was read.
+    monkeypatch.setattr(slow, "_began", (project / "shop/settings/base.py").stat().st_ctime_ns)
+    slow.keep()
+    assert kept(project) is None
+
+
+def test_that_a_file_cannot_be_read_is_not_kept(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(path: str) -> bytes:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("launcher.source.read_file", fail)
+        assert ask(project) == (None, False)
+    assert kept(project) is None
+
+
+def test_text_that_is_no_unicode_is_kept_as_it_is(project: Path) -> None:
+    (project / "shop/settings/base.py").write_text(f"{NAME} = 'a\\ud800b\\udcc3\\udca9'\n")
+    assert ask(project) == ("a\ud800b\udcc3\udca9", False)
+    assert ask(project) == ("a\ud800b\udcc3\udca9", True)
 
 
 def test_a_directory_that_cannot_be_written_is_let_be(project: Path) -> None:

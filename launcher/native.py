@@ -39,6 +39,11 @@ class Rule(Record):
     wordless: str = "nothing: the server does so by itself"
     """What does it where the value becomes no words. Where it is supplied, `note` says."""
 
+    @property
+    def shown(self) -> str:
+        """`how`, as a person reads it wherever it is printed."""
+        return "supplied by us" if self.how == "supplied" else self.how
+
     def but(self, difference: str) -> Rule:
         """Return the rule as an approximate one."""
         return self._replace(how="approximate", note=difference)

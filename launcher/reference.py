@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from .backend import Backend
-from .commands.servers import MARKS, load_backends
+from .commands.servers import load_backends
 from .document import PlanDocument
 from .errors import Exit
 from .exporter import Exporter, words_of
@@ -80,12 +80,12 @@ def _option(option: Option[Any], backends: Sequence[Backend]) -> list[str]:
         option.help,
         f"`{option.flag}{metavar}`{variable}; default: {default}.\n",
     ]
+    rules = {backend.name: backend.rule(option.name) for backend in backends}
     if option.supplied:
-        return [*lines, f"The same on every server: {option.supplied}.\n"]
-    for backend in backends:
-        rule = backend.rule(option.name)
-        lines.append(f"- {backend.name}: {MARKS[rule.how]}{', ' + rule.note if rule.note else ''}.")
-    return [*lines, ""]
+        lines.append(f"Supplied by us on every server: {option.supplied}.\n")
+        rules = {name: rule for name, rule in rules.items() if rule.how == "approximate"}
+    lines += [f"- {name}: {rule.shown}{', ' + rule.note if rule.note else ''}." for name, rule in rules.items()]
+    return [*lines, ""] if rules else lines
 
 
 def servers_page(backends: Sequence[Backend]) -> str:
@@ -98,12 +98,12 @@ def servers_page(backends: Sequence[Backend]) -> str:
             lines.append(f"  Kept from it: {', '.join(f'`{name}`' for name in backend.shut_out)}.")
     lines += [
         "",
-        "What each makes of the options: `yes`, `nearly`, `by us`, `no`; [options](options.md) has the words.\n",
+        "How each honours the options; [options](options.md) has the words.\n",
     ]
     lines.append(f"| option | {' | '.join(backend.name for backend in backends)} |")
     lines.append(f"|---|{'---|' * len(backends)}")
     for name in OPTIONS:
-        marks = " | ".join(MARKS[backend.rule(name).how] for backend in backends)
+        marks = " | ".join(backend.rule(name).shown for backend in backends)
         lines.append(f"| [`{name}`](options.md#{name}) | {marks} |")
     return "\n".join(lines) + "\n"
 

@@ -128,7 +128,7 @@ def _one(plan: LaunchPlan, document: Mapping[str, Any], name: str) -> str:
         lines += _sources(option)
     becomes = _becomes(option)
     lines.append(f"  becomes   {becomes}")
-    how = "cannot honour this value" if name in plan.left_out and rule.how != "impossible" else rule.how
+    how = "cannot honour this value" if name in plan.left_out and rule.how != "impossible" else rule.shown
     note = f": {rule.note}" if rule.note and becomes != f"({rule.note})" else ""
     lines.append(f"  {plan.backend.name:9s} {how}{note}")
     if name == "workers" and plan.reckoned is not None:

@@ -6,8 +6,6 @@ from ..backend import Backend, version_tuple
 from ..options import OPTIONS
 from ..registry import BACKENDS, Registry
 
-MARKS = {"exact": "yes", "approximate": "nearly", "supplied": "by us", "impossible": "no"}
-
 
 def load_backends(registry: Registry) -> list[Backend]:
     """Return every backend there is, by name. Raises LaunchError if one is broken."""
@@ -50,14 +48,13 @@ def servers_text(registry: Registry) -> str:
 def options_text(backends: list[Backend]) -> str:
     """Return the table of options by servers, and below it every difference in words."""
     width = max(map(len, OPTIONS)) + 2
-    lines = ["".ljust(width) + "".join(f"{backend.name:12s}" for backend in backends).rstrip()]
+    lines = ["".ljust(width) + "".join(f"{backend.name:16s}" for backend in backends).rstrip()]
     for name in OPTIONS:
-        marks = (MARKS[backend.rule(name).how] for backend in backends)
-        lines.append((name.ljust(width) + "".join(f"{mark:12s}" for mark in marks)).rstrip())
+        lines.append((name.ljust(width) + "".join(f"{backend.rule(name).shown:16s}" for backend in backends)).rstrip())
     lines.append("")
     for backend in backends:
         for name in backend.rules:
             rule = backend.rule(name)
             if rule.note:
-                lines.append(f"{backend.name} {name}: {MARKS[rule.how]}, {rule.note}")
+                lines.append(f"{backend.name} {name}: {rule.shown}, {rule.note}")
     return "\n".join(lines)

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from launcher.commands.explain import command_line, explain, toml_key, toml_value
+from launcher.commands.servers import load_backends, options_text
 from launcher.document import PlanDocument, plain, plan_document
 from launcher.errors import LaunchError
 from launcher.plan import LaunchPlan
-from launcher.reference import profile_schema
-from tests.machine import DJANGO, SERVERS, compile_in, write_tree
+from launcher.reference import options_page, profile_schema
+from tests.machine import DJANGO, SERVERS, compile_in, registry, write_tree
 
 
 def test_json_has_what_programs_rely_on(tmp_path: Path) -> None:
@@ -147,6 +148,28 @@ values = st.recursive(
 def test_toml_values_read_back(table: dict[str, object]) -> None:
     text = "".join(f"{toml_key(key)} = {toml_value(value)}\n" for key, value in table.items())
     assert tomllib.loads(text) == table
+
+
+@pytest.mark.parametrize(
+    ("server", "option", "how"),
+    [
+        ("gunicorn", "threads", "exact"),
+        ("uwsgi", "trusted_proxies", "approximate"),
+        ("gunicorn", "request_timeout", "supplied by us"),
+        ("wsgiref", "request_timeout", "impossible"),
+    ],
+)
+def test_how_an_option_is_honoured_is_said_in_the_same_words_everywhere(
+    server: str, option: str, how: str, tmp_path: Path
+) -> None:
+    plan = compile_in(write_tree(tmp_path, DJANGO), "--server", server)
+    assert f"\n  {server:9s} {how}" in explain(plan, "text", [option])
+    backends = load_backends(registry())
+    head, *rows = options_text(backends).splitlines()
+    row = next(row for row in rows if row.startswith(f"{option} "))
+    assert row[head.index(server) :].startswith(how)
+    page = options_page(backends)
+    assert f"\n- {server}: {how}" in page[page.index(f"### `{option}`") :].partition("\n\n###")[0]
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "uwsgi", "waitress", "wsgiref"])

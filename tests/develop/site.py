@@ -89,7 +89,7 @@ class Site(Serving):
         for number in range(100):
             before = len(self.reloads())
             self.save(f"{text}# {number}\n")
-            wait_for(lambda before=before: len(self.reloads()) > before, "a reload")  # type: ignore[misc]
+            wait_for(lambda: len(self.reloads()) > before, "a reload")
             if "cold" not in self.reloads()[-1]:
                 return
         raise AssertionError(f"no start was warm\n{self.output}")

@@ -129,7 +129,7 @@ def test_it_goes_on_where_nobody_reads_what_it_says(server: str, tmp_path: Path)
         piped.close()
         for number in ("43", "44"):
             release(tmp_path, APP.replace("42", number))
-            wait_for(lambda number=number: request(address, "/").body == number.encode(), "the new code")  # type: ignore[misc]
+            wait_for(lambda: request(address, "/").body == number.encode(), "the new code")
         release(tmp_path, "import nothing_of_the_kind")
         wait_for(lambda: b"nothing_of_the_kind" in request(address, "/").body, "the error page")
         release(tmp_path, APP)

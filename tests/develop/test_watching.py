@@ -80,7 +80,7 @@ def test_the_first_profile(name: str, head: str, tmp_path: Path) -> None:
         profile.parent.mkdir(exist_ok=True)
         for colour in ("red", "blue"):
             profile.write_text(f'{head}env = {{ COLOUR = "{colour}" }}\n')
-            wait_for(lambda colour=colour: serving.request("/").body.decode() == colour, colour)  # type: ignore[misc]
+            wait_for(lambda: serving.request("/").body.decode() == colour, colour)
 
 
 def test_another_directory_in_the_place_of_one(tmp_path: Path) -> None:

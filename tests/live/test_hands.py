@@ -114,7 +114,7 @@ def test_a_reload_changes_the_number_of_workers(server: str, tmp_path: Path) -> 
         for count in (3, 1):
             profile.write_text(text.replace("workers = 2", f"workers = {count}"))
             assert f"workers = {count}" in site.serve("reload")
-            wait_for(lambda count=count: len(site.status()["workers"]) == count, f"{count} workers")  # type: ignore[misc]
+            wait_for(lambda: len(site.status()["workers"]) == count, f"{count} workers")
 
 
 @pytest.mark.parametrize("server", SERVERS)

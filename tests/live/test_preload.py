@@ -31,7 +31,7 @@ def test_what_workers_cannot_share_is_told_by_name(server: str, tmp_path: Path) 
         with Serving(tmp_path, profile, files=files) as serving:
             for what in (f"an open socket to 127.0.0.1:{port}", "the thread left-behind"):
                 line = f"preload: {what} was there before the fork, and workers cannot share it"
-                wait_for(lambda line=line: line in serving.output, line)  # type: ignore[misc]
+                wait_for(lambda: line in serving.output, line)
             assert serving.output.count("preload: ") == 2
 
 

@@ -65,7 +65,7 @@ def test_workers_that_die_one_after_the_other_do_not_hold_up_the_stop(tmp_path: 
         for _ in range(8):
             (pid,) = wait_for(lambda: workers(serving), "a worker")
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda pid=pid: pid not in workers(serving), "its end")  # type: ignore[misc]
+            wait_for(lambda: pid not in workers(serving), "its end")
             wait_for(lambda: workers(serving) or paused in serving.output, "another")
             if paused in serving.output:
                 break

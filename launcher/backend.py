@@ -86,6 +86,15 @@ class Backend(Record):
     def extra(self) -> str:
         return f'pip install "wsgi-launcher[{self.name}]"'
 
+    @property
+    def oldest(self) -> str:
+        """`minimum`, as versions are written."""
+        return ".".join(map(str, self.minimum))
+
+    def fits(self, version: str | None) -> bool:
+        """Return whether the rules hold for this version; None or an empty one is not installed."""
+        return not self.distribution or bool(version and _numbers(version) >= self.minimum)
+
     def rule(self, option: str) -> Rule:
         """Return the rule for an option; for what we supply on every server, a rule that says so."""
         if option in self.rules:
@@ -95,7 +104,7 @@ class Backend(Record):
         return Rule("supplied", lambda value, options: (), note=OPTIONS[option].supplied)
 
 
-def version_tuple(version: str) -> tuple[int, ...]:
+def _numbers(version: str) -> tuple[int, ...]:
     """Return the leading numbers of a version: `2.0.30.post1` -> (2, 0, 30)."""
     numbers: list[int] = []
     for part in version.split("."):

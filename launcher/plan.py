@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 
 from .accounts import own_group
-from .backend import Backend, version_tuple
+from .backend import Backend
 from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of, missing_directory
 from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_note
@@ -224,7 +224,7 @@ def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes:
     for name in names:
         backend: Backend = registry.load(BACKENDS, name)
         version = registry.version(backend.distribution)
-        if not backend.distribution or (version and version_tuple(version) >= backend.minimum):
+        if backend.fits(version):
             settings["server"] = setting._replace(value=name)
             missing = names[: names.index(name)]
             why = f"server = auto: {name} {version or ''}".rstrip()
@@ -237,16 +237,13 @@ def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes:
 
 
 def _unfit(backend: Backend, version: str, origin: Origin) -> list[Finding]:
-    if not backend.distribution:
+    if backend.fits(version):
         return []
     if not version:
         message = f"{backend.name} is not installed"
         return [Finding("server-missing", message, f"Install it: {backend.extra}", origin, Exit.SERVER)]
-    if version_tuple(version) < backend.minimum:
-        wanted = ".".join(map(str, backend.minimum))
-        message = f"{backend.distribution} {version} is too old: {wanted} or later is needed"
-        return [Finding("server-too-old", message, f"Upgrade it: {backend.extra}", origin, Exit.SERVER)]
-    return []
+    message = f"{backend.distribution} {version} is too old: {backend.oldest} or later is needed"
+    return [Finding("server-too-old", message, f"Upgrade it: {backend.extra}", origin, Exit.SERVER)]
 
 
 def _fit_backlog(settings: dict[str, Setting[Any]], host: Host) -> list[Finding]:

@@ -92,7 +92,7 @@ def servers_page(backends: Sequence[Backend]) -> str:
     lines = [GENERATED, "# Servers\n"]
     for backend in backends:
         origin = f"`{backend.distribution}`" if backend.distribution else "the standard library"
-        least = f", {'.'.join(map(str, backend.minimum))} or later" if backend.distribution else ""
+        least = f", {backend.oldest} or later" if backend.distribution else ""
         lines.append(f"- **{backend.name}**: {backend.summary}. From {origin}{least}.")
         if backend.shut_out:
             lines.append(f"  Kept from it: {', '.join(f'`{name}`' for name in backend.shut_out)}.")

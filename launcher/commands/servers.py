@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ..backend import Backend, version_tuple
+from ..backend import Backend
 from ..options import OPTIONS
 from ..registry import BACKENDS, Registry
 
@@ -17,8 +17,8 @@ def servers_document(registry: Registry) -> dict[str, Any]:
     return {
         backend.name: {
             "installed": registry.version(backend.distribution) if backend.distribution else "standard library",
-            "fit": _fit(backend, registry),
-            "needs": ".".join(map(str, backend.minimum)),
+            "fit": backend.fits(registry.version(backend.distribution)),
+            "needs": backend.oldest,
             "summary": backend.summary,
             "options": {
                 name: {"how": backend.rule(name).how, "note": backend.rule(name).note or None} for name in OPTIONS
@@ -28,18 +28,13 @@ def servers_document(registry: Registry) -> dict[str, Any]:
     }
 
 
-def _fit(backend: Backend, registry: Registry) -> bool:
-    version = registry.version(backend.distribution)
-    return not backend.distribution or bool(version and version_tuple(version) >= backend.minimum)
-
-
 def servers_text(registry: Registry) -> str:
     rows = []
     for backend in load_backends(registry):
         version = registry.version(backend.distribution) if backend.distribution else "standard library"
         state = version or f"not installed: {backend.extra}"
-        if version and not _fit(backend, registry):
-            state += f", too old: {'.'.join(map(str, backend.minimum))} or later is needed"
+        if version and not backend.fits(version):
+            state += f", too old: {backend.oldest} or later is needed"
         rows.append((backend.name, state, backend.summary))
     width = max(len(row[1]) for row in rows)
     return "\n".join(f"{name:10s}{state:{width + 2}s}{summary}" for name, state, summary in rows)

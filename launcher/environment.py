@@ -111,14 +111,10 @@ def application_facts(
         "live": options.live,
         "threads": options.threads if options.live else None,
     }
-    empty: tuple[object, ...] = (None, False, "", [], 0)
-    # 0 is a umask that a person may want; elsewhere it asks for nothing.
-    return {
-        key: value
-        for key, value in told.items()
-        if key in ("target", "path") or (value not in empty or (key == "trusted_proxies" and value == []))
-        or (key == "umask" and value == 0 and value is not False)
-    }  # fmt: skip
+    # No proxy at all, and a umask of 0, are something to ask for; elsewhere what is empty, 0 or false asks for nothing.
+    # A project that is broken has no target yet.
+    also_empty = ("target", "umask", "trusted_proxies")
+    return {key: value for key, value in told.items() if value or (key in also_empty and value is not None)}
 
 
 def our_variables(

@@ -9,10 +9,10 @@ from .backend import Backend
 from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of, missing_directory
 from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_note
-from .errors import Exit, Finding, LaunchError
+from .errors import Exit, Finding, LaunchError, did_you_mean
 from .host import Host
 from .kept_answers import KeptReader
-from .lean import TYPE_CHECKING, Record
+from .lean import TYPE_CHECKING, Record, TypeVar
 from .native import NativeCommand
 from .options import OPTIONS, Options
 from .origin import Layer, Origin, Setting
@@ -25,11 +25,13 @@ from .translate import command_of, native_sections, translate
 from .workers import Reckoned, reckon_workers
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import Any
 
     from .activation import Passed
 
+
+T = TypeVar("T")
 
 PREFERRED = ("gunicorn", "uwsgi", "waitress")
 """What `server = "auto"` looks for, in order."""
@@ -80,9 +82,15 @@ class BrokenProject(LaunchError):
 
 def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     """Compile. Raises LaunchError with every finding that could be made."""
+    errors: list[Finding] = []
+    notes: list[Finding] = []
+
+    def take(findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            (errors if finding.severity == "error" else notes).append(finding)
+
     draft = draft_of(request)
-    errors = [finding for finding in draft.findings if finding.severity == "error"]
-    notes = [finding for finding in draft.findings if finding.severity != "error"]
+    take(draft.findings)
     settings = dict(draft.merged.settings)
     if request.passed:
         from .activation import adopt  # only where there is any
@@ -141,11 +149,9 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
 
         found = settle(settings, backend, registry, request.environ)
     options = Options({name: settings[name].value for name in OPTIONS})
-    for finding in (*said, *found, *inconsistencies(options, settings, host)):
-        (errors if finding.severity == "error" else notes).append(finding)
+    take((*said, *found, *inconsistencies(options, settings, host)))
     translated = translate(backend, options, settings, draft.merged.native)
-    errors += [finding for finding in translated.findings if finding.severity == "error"]
-    notes += [finding for finding in translated.findings if finding.severity != "error"]
+    take(translated.findings)
     if target is None or len(errors) > len(broken):
         raise LaunchError(*_once(errors))
 
@@ -182,7 +188,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     return plan
 
 
-def _attempt(step: Any, errors: list[Finding]) -> Any:
+def _attempt(step: Callable[[], T], errors: list[Finding]) -> T | None:
     """Return what `step` returns; None, with its findings kept, where it fails."""
     try:
         return step()
@@ -213,8 +219,6 @@ def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes:
     setting = settings["server"]
     if setting.value != "auto":
         if setting.value not in registry.names(BACKENDS):
-            from .errors import did_you_mean
-
             fix = did_you_mean(setting.value, registry.names(BACKENDS))
             message = f"there is no server '{setting.value}'"
             raise LaunchError(Finding("unknown-server", message, fix, setting.origin, Exit.SERVER))

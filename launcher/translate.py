@@ -18,7 +18,7 @@ class Translated(Record):
     """What the rules made of the options."""
 
     parts: tuple[tuple[str, Words], ...]
-    """(option, words), in order."""
+    """(option, words), in order: our options, then native ones."""
     hooks: Mapping[str, Any]
     """Values that hooks of ours read inside the server."""
     left_out: tuple[str, ...]
@@ -107,12 +107,18 @@ def native_sections(native: Mapping[str, Mapping[str, Setting[Any]]], servers: t
     )
 
 
-def command_of(backend: Backend, python: str, translated: Translated, options: Options, **where: Any) -> NativeCommand:
-    """Return the whole command: program, options, what no option owns, application."""
-    own = [part for part in translated.parts if not part[0].startswith("native.")]
-    native = [part for part in translated.parts if part[0].startswith("native.")]
+def command_of(
+    backend: Backend,
+    python: str,
+    translated: Translated,
+    options: Options,
+    *,
+    env_set: Mapping[str, str],
+    env_drop: tuple[str, ...],
+    cwd: str,
+) -> NativeCommand:
+    """Return the whole command: program, what no option owns, options, application."""
     # Children start with -P: a module called launcher in the project must not take the place of ours.
-    parts = (
-        ("", (python, "-P", *backend.program)), ("", backend.always(options)), *own, *native, ("", backend.ending),
-    )  # fmt: skip
-    return NativeCommand(parts, **where)
+    program = (python, "-P", *backend.program)
+    parts = (("", program), ("", backend.always(options)), *translated.parts, ("", backend.ending))
+    return NativeCommand(parts, env_set, env_drop, cwd)

@@ -31,6 +31,7 @@ BOUND_TO_THE_PROCESS = (
     "server", "chdir", "bind", "protocol", "socket_mode", "socket_owner", "backlog", "reuse_port", "preload",
     "user", "group", "pid_file", "process_name", "log_file",
 )  # fmt: skip
+"""Options that no reload changes, on any server."""
 
 
 def no_words(options: Options) -> Words:

@@ -1,6 +1,6 @@
 """The stable form of a plan: what `explain --format json`, the golden corpus and bug reports hold.
 
-Fields are only ever added. `msgspec.json.schema(PlanDocument)` is its JSON schema (docs/reference/plan.json).
+Fields are only ever added. `msgspec.json.schema(PlanDocument)` is its JSON schema (docs/reference/plan.schema.json).
 """
 
 import json

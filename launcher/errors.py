@@ -36,6 +36,7 @@ class Finding(Record):
     origin: Origin | None = None
     status: int = Exit.FINDINGS
     severity: str = "error"
+    """`error`; `warning`, which every start tells; `note`, which it tells on a terminal."""
 
     def __str__(self) -> str:
         where, message = "", self.message

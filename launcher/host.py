@@ -1,9 +1,8 @@
-"""What this machine grants the process: CPUs, memory and the kernel's limit on waiting connections."""
+"""What this machine grants the process: CPUs, memory, the longest queue of connections, and the rights of its user."""
 
 from __future__ import annotations
 
 import os
-import sys
 
 from .lean import TYPE_CHECKING, Record, read_file
 
@@ -28,8 +27,6 @@ class Host(Record):
     """In words: `512 MiB by cgroup limit`, `15.6 GiB of RAM`."""
     somaxconn: int | None = None
     """The longest backlog that listen(2) grants. Source: Documentation/admin-guide/sysctl/net.rst, Linux 6.1."""
-    platform: str = sys.platform
-    python: tuple[int, ...] = sys.version_info[:3]
     uid: int = 0
 
     @classmethod
@@ -44,7 +41,7 @@ class Host(Record):
         cpus, cpus_why = _cpus(groups, affinity or _affinity(total), total)
         memory, memory_why = _memory(groups, _physical(root))
         somaxconn = _number(_text(os.path.join(root, "proc/sys/net/core/somaxconn")))
-        return cls(cpus, cpus_why, memory, memory_why, somaxconn, sys.platform, sys.version_info[:3], os.getuid())
+        return cls(cpus, cpus_why, memory, memory_why, somaxconn, os.getuid())
 
 
 def _affinity(total: int) -> int:

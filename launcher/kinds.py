@@ -30,7 +30,7 @@ class BadValue(ValueError):
 
 
 class Kind(Generic[T]):
-    """One way to read values. Subclasses say how; the base class is text."""
+    """One way to read values. Subclasses say how; where they do not, text is read as TOML text is."""
 
     metavar = "TEXT"
     many = False

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 
 NATIVE = "native"
-FILE_STATUS = Exit.PROFILE
 DEFAULTS = {name: Setting(option.default, DEFAULT) for name, option in OPTIONS.items()}
 
 
@@ -59,7 +58,7 @@ def from_toml(file: TomlFile, section: Sequence[str], layer: str, base: str) -> 
     findings: list[Finding] = []
     if not isinstance(table, dict):
         where = Origin(layer, file.name, file.line(*section))
-        return {}, [Finding("wrong-type", "tool.serve is no table", "", where, FILE_STATUS)]
+        return {}, [Finding("wrong-type", "tool.serve is no table", "", where, Exit.PROFILE)]
     for key, value in table.items():
         where = Origin(layer, file.name, file.line(*section, key), key)
         option = OPTIONS.get(key)
@@ -71,7 +70,7 @@ def from_toml(file: TomlFile, section: Sequence[str], layer: str, base: str) -> 
             findings.append(_unknown_key(key, value, where))
         elif not option.anywhere and not section:
             fix = f"Give {option.flag}, {option.variable}, or [tool.serve] in pyproject.toml."
-            findings.append(Finding("misplaced-key", f"a profile cannot set '{key}'", fix, where, FILE_STATUS))
+            findings.append(Finding("misplaced-key", f"a profile cannot set '{key}'", fix, where, Exit.PROFILE))
         elif isinstance(option.kind, Table) and isinstance(value, dict):
             for name, entry in value.items():
                 line = file.line(*section, key, name)
@@ -95,7 +94,7 @@ def _flatten_native(
         if not isinstance(entries, dict):
             where = Origin(layer, file.name, file.line(*section, server))
             fix = "Write [native.gunicorn], then the server's own words below it."
-            findings.append(Finding("wrong-type", "native holds one table for each server", fix, where, FILE_STATUS))
+            findings.append(Finding("wrong-type", "native holds one table for each server", fix, where, Exit.PROFILE))
             continue
         for key, value in entries.items():
             name = f"{NATIVE}.{server}.{key}"
@@ -106,12 +105,12 @@ def _unknown_key(key: str, value: object, where: Origin) -> Finding:
     if isinstance(value, dict):
         fix = did_you_mean(key, [*(name for name, option in OPTIONS.items() if isinstance(option.kind, Table)), NATIVE])
         fix += f" Words of one server go under [native.{key}]." if "Did you" not in fix else ""
-        return Finding("unknown-section", f"unknown section '{key}'", fix, where, FILE_STATUS)
+        return Finding("unknown-section", f"unknown section '{key}'", fix, where, Exit.PROFILE)
     dashed = key.replace("-", "_")
     fix = f"Write {dashed}." if dashed in OPTIONS else did_you_mean(key, OPTIONS)
     if not fix.startswith(("Did", "Write")):
         fix = "`serve servers --options` lists the options; a server's own go under [native.SERVER]."
-    return Finding("unknown-key", f"unknown key '{key}'", fix, where, FILE_STATUS)
+    return Finding("unknown-key", f"unknown key '{key}'", fix, where, Exit.PROFILE)
 
 
 def from_environ(environ: Mapping[str, str], cwd: str) -> tuple[Values, list[Finding]]:
@@ -220,11 +219,10 @@ def over(below: Setting[Any] | None, above: Setting[Any]) -> Setting[Any]:
 
 def _gather(name: str, settings: Mapping[str, Setting[Any]]) -> Setting[Any]:
     """Return the table whose entries were set one by one; its origin is the last layer that spoke."""
-    entries = {key: setting for key, setting in settings.items() if key.startswith(f"{name}.")}
-    if not entries:
+    parts = dict(entries(settings, name))
+    if not parts:
         return settings[name]
-    table = {key.partition(".")[2]: setting.value for key, setting in entries.items()}
-    return Setting(table, list(entries.values())[-1].origin)
+    return Setting({key: part.value for key, part in parts.items()}, list(parts.values())[-1].origin)
 
 
 def read_value(option: Option[Any], raw: Raw, entry: str | None = None) -> Any:
@@ -258,7 +256,7 @@ def _absolute_socket(address: Address, base: str) -> Address:
 
 def _bad_value(name: str, raw: Raw, error: BadValue) -> Finding:
     layer = raw.origin.layer
-    status = Exit.USAGE if layer in (Layer.COMMAND_LINE, Layer.ENVIRONMENT) else FILE_STATUS
+    status = Exit.USAGE if layer in (Layer.COMMAND_LINE, Layer.ENVIRONMENT) else Exit.PROFILE
     culprit, where = raw.value, raw.origin
     if error.item is not None and isinstance(culprit, list):
         culprit, where = culprit[error.item], where._replace(line=raw.lines[error.item] if raw.lines else where.line)

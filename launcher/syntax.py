@@ -17,7 +17,6 @@ from .bindings import Binding, State, unsure
 from .lean import TYPE_CHECKING
 from .seen import Seen
 from .source import Doubt, Fails, Files, Source
-from .source import find_module as find_module
 from .toplevel import Module
 from .tree import nodes
 
@@ -46,7 +45,7 @@ class Reader:
         return self._files.seen
 
     def find(self, module: str) -> ModuleFile | None:
-        """Find what `import module` would load (see `find_module`)."""
+        """Find what `import module` would load (see `source.find_module`)."""
         return self._files.find(module)
 
     def read_name(self, module: str, name: str) -> Answer:
@@ -272,21 +271,6 @@ class Program:
             caught, failure = module.watch(lambda: module.block(source.tree.body))
             self._quiet[name] = not failure and not caught and not self._is_cyclic(name) and source.compiles()
         return self._quiet[name]
-
-
-def read_name(module: str, name: str, path: Sequence[str]) -> Answer:
-    """Say what `module.name` is once the module is imported from `path`. Who asks often keeps a `Reader`."""
-    return Reader(path).read_name(module, name)
-
-
-def defines(module: str, name: str, path: Sequence[str]) -> bool | None:
-    """Whether importing `module` surely binds `name` (True), surely does not (False), or nobody can say."""
-    return Reader(path).defines(module, name)
-
-
-def setdefault_settings(file: str) -> SettingsNamed | None:
-    """Read the settings module that `file` puts into the environment (see `Reader.settings_named_in`)."""
-    return Reader(()).settings_named_in(file)
 
 
 def _named_by(node: _ast.AST) -> SettingsNamed | None:

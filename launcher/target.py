@@ -133,7 +133,7 @@ def _what_exists(search: Search, module: str) -> str:
     places = [*search.path, *(found.package_path or () if found else ())]
     if told := closed(places, search.shown):
         return told
-    from .syntax import find_module  # where something is missing
+    from .source import find_module  # where something is missing
 
     top = module.partition(".")[0]
     if search.reader.find(top) is None and find_module(top, [os.path.join(search.project.root, "src")]) is not None:

@@ -31,8 +31,6 @@ def host(cpus: int = 2, memory: int | None = None, uid: int = 1000) -> Host:
         memory=memory,
         memory_why="memory limit",
         somaxconn=4096,
-        platform="linux",
-        python=(3, 11),
         uid=uid,
     )
 

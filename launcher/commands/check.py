@@ -6,12 +6,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 
-from ..backend import Backend
 from ..certificate import provide, unfit
 from ..child import load_application
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..host import Host
-from ..options import OPTIONS
 from ..plan import LaunchPlan
 from ..registry import Registry
 from ..sockets import Rights
@@ -71,8 +69,6 @@ def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, regist
     for path in plan.options.python_path or ():
         if not os.path.isdir(path):
             say("python_path", f"there is no directory {path}")
-    if not os.path.isdir(plan.command.cwd):
-        say("chdir", f"there is no directory {plan.command.cwd}")
     return found
 
 
@@ -141,8 +137,3 @@ CHECKS: tuple[Check, ...] = (
     title_can_be_set,
     application_loads,
 )
-
-
-def unknown_options(backend: Backend) -> tuple[str, ...]:
-    """Return the options that a backend has neither a rule nor a refusal for."""
-    return tuple(name for name, option in OPTIONS.items() if not option.supplied and name not in backend.rules)

@@ -58,7 +58,9 @@ def reload(running: Instance) -> int:
             message = f"the server (pid {running.pid}) did not begin a reload within {HEARD_S:.0f} s"
             raise LaunchError(Finding("not-heard", message, "Its log may say why.", status=Exit.NOT_READY))
         if instance.read(running.directory) is None:
-            raise LaunchError(Finding("died", f"the server (pid {running.pid}) ended during the reload", status=6))
+            raise LaunchError(
+                Finding("died", f"the server (pid {running.pid}) ended during the reload", status=Exit.NOT_READY)
+            )
         time.sleep(LOOK_S)
     _progress("")
     if not record["ok"]:
@@ -97,7 +99,9 @@ def stop(running: Instance) -> int:
     _progress("")
     if not ended:
         message = f"the server (pid {running.pid}) did not stop within {limit:.0f} s"
-        raise LaunchError(Finding("not-stopped", message, f"kill -KILL {running.pid} ends it at once.", status=6))
+        raise LaunchError(
+            Finding("not-stopped", message, f"kill -KILL {running.pid} ends it at once.", status=Exit.NOT_READY)
+        )
     instance.remove(running.directory)
     print(f"stopped in {time.monotonic() - began:.1f} s")
     return Exit.FINE
@@ -116,7 +120,9 @@ def _signal(running: Instance, number: int) -> None:
         os.kill(running.pid, number)
     except PermissionError:
         message = f"the server (pid {running.pid}) belongs to another user"
-        raise LaunchError(Finding("not-permitted", message, "Say it as that user, or as root.", status=6)) from None
+        raise LaunchError(
+            Finding("not-permitted", message, "Say it as that user, or as root.", status=Exit.NOT_READY)
+        ) from None
     except ProcessLookupError:
         raise _ended(running) from None
 

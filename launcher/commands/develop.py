@@ -48,7 +48,7 @@ def develop(plan: LaunchPlan, broken: LaunchError | None, request: Request, comp
     for line in start_lines(plan, addresses, terminal=terminal):
         print(f"serve: {line}", file=sys.stderr)
     sys.stderr.flush()
-    record = make_record(plan, request, addresses, server_environment(plan.command, request.environ))
+    record = make_record(plan, request, addresses, server_environment(plan, request.environ))
     directory = record or tempfile.mkdtemp(prefix="serve-")
     channel = Channel(directory)
     fixed = plan.options.bind
@@ -82,12 +82,12 @@ def terms_of(
 ) -> Terms:
     """Return what the loop is to know of a plan."""
     options = plan.options
-    env = server_environment(plan.command, request.environ)
+    env = server_environment(plan, request.environ)
     for name in (*MANAGED_BY, instance.VARIABLE):
         env.pop(name, None)
     # What waits in the backlog is for the next server: it has newer code.
     env |= {VARIABLE: channel.directory, SOCKETS_STAY: "1"}
-    command = hand_over(plan, plan.command, env, len(addresses))
+    command = hand_over(plan, env, len(addresses))
     order = Order(command.argv, env, command.cwd)
     env_files = [os.path.join(plan.project.root, path) for path in options.env_file or ()]
     settings = [os.path.join(plan.project.root, "manage.py")]

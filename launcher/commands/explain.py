@@ -8,7 +8,7 @@ from ..document import plain, plan_document, secrets_of
 from ..errors import Exit, Finding, LaunchError, did_you_mean
 from ..native import shell_line
 from ..options import OPTIONS
-from ..origin import Layer
+from ..origin import Layer, Origin
 from ..plan import LaunchPlan
 
 
@@ -94,7 +94,7 @@ def _text(plan: LaunchPlan, document: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _with_key(origin: Any) -> str:
+def _with_key(origin: Origin) -> str:
     return f"{origin} ({origin.key})" if " " in origin.key else str(origin)
 
 
@@ -193,9 +193,7 @@ def toml_value(value: Any) -> str:
 
 
 def _origin_text(origin: Mapping[str, Any]) -> str:
-    if not origin["source"]:
-        return str(origin["layer"])
-    return f"{origin['source']}:{origin['line']}" if origin["line"] else str(origin["source"])
+    return str(Origin(**origin))
 
 
 def _columns(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -49,10 +49,10 @@ def run(plan: LaunchPlan, request: Request) -> NoReturn:
     command = plan.command
     addresses: Sequence[Address] = plan.options.bind or ()
     passing = plan.backend.descriptor is not None or not plan.options.reuse_port
-    env = server_environment(command, environ)
+    env = server_environment(plan, environ)
     if passing:
         count, addresses = open_sockets(plan)
-        command = hand_over(plan, command, env, count)
+        command = hand_over(plan, env, count)
         paths = [address.path for address in _unix_files(plan.options)]
         if "NOTIFY_SOCKET" in environ and _sockets_stay(plan, addresses, environ):
             env[SOCKETS_STAY] = "1"
@@ -90,9 +90,9 @@ def user_cannot_run(plan: LaunchPlan, environ: Mapping[str, str]) -> Finding | N
     return Finding("user-cannot-run", message, fix, plan.settings["user"].origin, Exit.SERVER)
 
 
-def server_environment(command: NativeCommand, environ: Mapping[str, str]) -> dict[str, str]:
+def server_environment(plan: LaunchPlan, environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment of the server, without what was said to us of sockets."""
-    env = command.environment(environ)
+    env = plan.command.environment(environ)
     for name in PASSED_BY:
         env.pop(name, None)
     return env
@@ -192,9 +192,9 @@ def _sockets_stay(plan: LaunchPlan, addresses: Sequence[Address], environ: Mappi
         return False
 
 
-def hand_over(plan: LaunchPlan, command: NativeCommand, env: dict[str, str], count: int) -> NativeCommand:
-    """Put descriptors in the place of addresses: as words, or by systemd's variables."""
-    words = plan.backend.descriptor
+def hand_over(plan: LaunchPlan, env: dict[str, str], count: int) -> NativeCommand:
+    """Return the command with descriptors in the place of addresses: as words, or by systemd's variables in `env`."""
+    command, words = plan.command, plan.backend.descriptor
     if words is None:
         env["LISTEN_FDS"] = str(count)
         env["LISTEN_PID"] = str(os.getpid())  # exec keeps it
@@ -226,10 +226,6 @@ def start_lines(plan: LaunchPlan, addresses: Sequence[Address], *, terminal: boo
 def _size(plan: LaunchPlan) -> str:
     workers, threads = plan.options.workers or 1, plan.options.threads
     words = f"{workers} worker{'s' if workers != 1 else ''}"
-    if (
-        plan.reckoned is not None
-        and plan.reckoned.workers == workers
-        and plan.backend.rule("workers").how != "impossible"
-    ):
+    if plan.reckoned is not None and plan.backend.rule("workers").how != "impossible":
         words += f" ({plan.reckoned.words})"
     return words if threads is None else f"{words} x {threads} thread{'s' if threads != 1 else ''}"

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from launcher import kept_answers
 from launcher.kept_answers import KeptReader
-from launcher.syntax import Reader, find_module
+from launcher.source import find_module
+from launcher.syntax import Reader
 
 PACKAGE = "law_settings"
 HEADER = "import typing\nfrom contextlib import suppress, nullcontext\n"

@@ -208,7 +208,7 @@ def test_this_machine_is_read() -> None:
     assert 1 <= host.cpus <= len(os.sched_getaffinity(0)) <= (os.cpu_count() or 1)
     assert host.memory is not None
     assert host.memory > 2**20
-    assert (host.platform, host.python, host.uid) == (sys.platform, sys.version_info[:3], os.getuid())
+    assert host.uid == os.getuid()
 
 
 def test_affinity_of_this_process_is_seen() -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from launcher.answers import Answer, ModuleFile
-from launcher.syntax import Reader, defines, find_module, read_name, setdefault_settings
+from launcher.source import find_module
+from launcher.syntax import Reader
 from tests.machine import write_tree
 
 NAME = "WSGI_APPLICATION"
@@ -21,7 +22,7 @@ def tree(root: Path, **files: str) -> Path:
 
 
 def read(root: Path, module: str = "s", name: str = NAME) -> Answer:
-    return read_name(module, name, [str(root)])
+    return Reader([str(root)]).read_name(module, name)
 
 
 def literal(answer: Answer) -> str | None:
@@ -402,8 +403,11 @@ def test_a_long_chain_of_modules_is_not_followed_for_ever(tmp_path: Path) -> Non
 def test_a_module_of_another_directory_of_the_path_is_followed(tmp_path: Path) -> None:
     tree(tmp_path / "one", s="from shared.settings import *\n")
     tree(tmp_path / "two", shared__settings=BASE)
-    assert literal(read_name("s", NAME, [str(tmp_path / "one"), str(tmp_path / "two")])) == "mysite.wsgi.application"
-    assert read_name("s", NAME, [str(tmp_path / "one")]).kind == "unknown"
+    assert (
+        literal(Reader([str(tmp_path / "one"), str(tmp_path / "two")]).read_name("s", NAME))
+        == "mysite.wsgi.application"
+    )
+    assert Reader([str(tmp_path / "one")]).read_name("s", NAME).kind == "unknown"
 
 
 def test_a_changed_sys_path_leaves_other_packages_unknown(tmp_path: Path) -> None:
@@ -457,7 +461,7 @@ def test_a_syntax_error_of_a_module_on_the_way_is_told(tmp_path: Path, broken: s
 def test_a_module_without_source_is_unknown(tmp_path: Path, file: str) -> None:
     write_tree(tmp_path, {file: ""})
     assert read(tmp_path).kind == "unknown"
-    assert defines("s", NAME, [str(tmp_path)]) is None
+    assert Reader([str(tmp_path)]).defines("s", NAME) is None
 
 
 # Whether a name is bound
@@ -493,7 +497,7 @@ def test_a_module_without_source_is_unknown(tmp_path: Path, file: str) -> None:
 )
 def test_whether_a_name_is_bound(tmp_path: Path, text: str, bound: bool | None) -> None:
     tree(tmp_path, s=text)
-    assert defines("s", "X", [str(tmp_path)]) is bound
+    assert Reader([str(tmp_path)]).defines("s", "X") is bound
 
 
 def test_a_name_that_another_module_lacks_is_not_bound_for_sure(tmp_path: Path) -> None:
@@ -540,7 +544,7 @@ def test_a_namespace_package_has_portions_in_several_directories(tmp_path: Path)
 def test_an_empty_entry_is_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_tree(tmp_path, {"here.py": "X = 'a'"})
     monkeypatch.chdir(tmp_path)
-    assert literal(read_name("here", "X", [""])) == "a"
+    assert literal(Reader([""]).read_name("here", "X")) == "a"
 
 
 def test_nothing_is_imported(tmp_path: Path) -> None:
@@ -593,8 +597,8 @@ def test_each_file_is_read_once(tmp_path: Path) -> None:
 def test_the_settings_that_a_file_names(tmp_path: Path, text: str, named: tuple[str, int, str] | None) -> None:
     file = tmp_path / "manage.py"
     file.write_text(f"import os\n{text}\n")
-    assert setdefault_settings(str(file)) == named
+    assert Reader(()).settings_named_in(str(file)) == named
 
 
 def test_a_file_that_is_not_there_names_no_settings(tmp_path: Path) -> None:
-    assert setdefault_settings(str(tmp_path / "manage.py")) is None
+    assert Reader(()).settings_named_in(str(tmp_path / "manage.py")) is None

@@ -112,7 +112,7 @@ def plan_document(plan: LaunchPlan) -> PlanDocument:
         command=CommandDocument(
             list(plan.command.argv), shown_environment(plan), list(plan.command.env_drop), plan.command.cwd
         ),
-        notes=[finding_document(note) for note in plan.notes if note.severity != "quiet"],
+        notes=list(map(finding_document, plan.notes)),
     )
 
 

@@ -12,13 +12,15 @@ from .origin import Setting
 from .target import VARIABLE, Search, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
 
 APPLICATION_VARIABLE = "LAUNCHER_APPLICATION"
 ALIASES = {"PORT": "bind", "WEB_CONCURRENCY": "workers"}
 """Well-known variables, and what they set where the surroundings of `serve` have them."""
+OURS = ("SERVE_", "LAUNCHER_")
+"""How variables begin that are read by us alone."""
 
 
 def profile_variables(
@@ -128,10 +130,9 @@ def our_variables(
 
 def shut_out(backend: Backend, environ: Mapping[str, str], env_set: Mapping[str, str]) -> tuple[str, ...]:
     """Return the variables of `environ` that the server must not see."""
-    ours = ("SERVE_", "LAUNCHER_")
     return tuple(
         sorted(
-            name for name in environ if (_is_shut_out(name, backend) or name.startswith(ours)) and name not in env_set
+            name for name in environ if (_is_shut_out(name, backend) or name.startswith(OURS)) and name not in env_set
         )
     )
 
@@ -140,11 +141,14 @@ def _is_shut_out(name: str, backend: Backend) -> bool:
     return any(name == word or (word[-1] == "*" and name.startswith(word[:-1])) for word in backend.shut_out)
 
 
-def shut_out_note(name: str, backend: Backend) -> Finding:
-    # What is an option of ours has been read, or its own note says why not.
-    known = name in ALIASES or name.startswith(("SERVE_", "LAUNCHER_"))
-    message = f"{name} is kept from the server: set options in a profile, native ones in [native.{backend.name}]"
-    return Finding("shut-out", message, severity="quiet" if known else "note")
+def shut_out_notes(names: Iterable[str], backend: Backend) -> list[Finding]:
+    """Note each variable that the server must not see, but for those that we have read or have a note on already."""
+    fix = f"set options in a profile, native ones in [native.{backend.name}]"
+    return [
+        Finding("shut-out", f"{name} is kept from the server: {fix}", severity="note")
+        for name in names
+        if name not in ALIASES and not name.startswith(OURS)
+    ]
 
 
 def overridden(environment: Mapping[str, str], environ: Mapping[str, str]) -> list[Finding]:

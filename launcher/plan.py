@@ -8,7 +8,7 @@ from .accounts import own_group
 from .backend import Backend
 from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of, missing_directory
-from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_note
+from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_notes
 from .errors import Exit, Finding, LaunchError, did_you_mean
 from .host import Host
 from .kept_answers import KeptReader
@@ -161,7 +161,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     application = application_facts(backend, options, settings, target, search)
     env_set = {**environment, **our_variables(backend, options, application, translated.hooks)}
     dropped = shut_out(backend, request.environ, env_set)
-    notes += [shut_out_note(name, backend) for name in dropped]
+    notes += shut_out_notes(dropped, backend)
     notes += overridden(environment, request.environ)
     command = command_of(backend, sys.executable, translated, options, env_set=env_set, env_drop=dropped, cwd=workdir)
     plan = LaunchPlan(

@@ -88,9 +88,8 @@ def _text(plan: LaunchPlan, document: Mapping[str, Any]) -> str:
     lines += ["", "left as declared, mostly for the server to decide:", *_wrap(quiet)]
     lines += ["", "command (`serve` passes sockets it has opened itself instead of the addresses):"]
     lines += ["  " + command_line(plan)]
-    if document["notes"]:
-        lines += ["", "notes"]
-        lines += [f"  {note}" for note in plan.notes if note.severity != "quiet"]
+    if plan.notes:
+        lines += ["", "notes", *(f"  {note}" for note in plan.notes)]
     return "\n".join(lines)
 
 

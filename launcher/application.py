@@ -208,11 +208,11 @@ def resolve(reference: str, origin: str, spec: Spec) -> tuple[ModuleType, object
     for name in attribute.split("."):
         holder, found = found, run(step, getattr, found, name, ABSENT)
         if found is ABSENT:
-            from .errors import did_you_mean
+            from .errors import hint_at
 
             members = getattr(holder, "__dict__", {}).items()
             known = [word for word, value in members if not word.startswith("_") and callable(value)]
-            raise ApplicationError(at(origin, f"{done} has no '{name}'. {did_you_mean(name, known)}"))
+            raise ApplicationError(at(origin, f"{done} has no '{name}'. {hint_at(name, known)}"))
         done = f"{done}.{name}"
     return module, found
 

@@ -12,7 +12,7 @@ import click
 from . import __version__
 from .arguments import looks_like_address, looks_like_app
 from .draft import meant
-from .errors import Exit, LaunchError
+from .errors import Exit, LaunchError, did_you_mean
 from .flags import OptionCommand, Said, takes, takes_options
 from .instance import Instance
 from .options import OPTIONS
@@ -60,13 +60,9 @@ def _app(ctx: click.Context, parameter: click.Parameter, value: str | None) -> s
         raise click.UsageError(f"'{value}' is an address: serve --bind {address}")
     if value is None or looks_like_app(value):
         return value
-    from .errors import did_you_mean
-
-    guess = did_you_mean(value, cli.commands)
-    hint = f" {guess}" if guess.startswith("Did") else ""
-    if value in cli.commands:
-        hint = f" The command comes first: serve {value} ..."
-    raise click.UsageError(f"'{value}' is neither a command nor an application such as mysite.wsgi:application.{hint}")
+    hint = f"The command comes first: serve {value} ..." if value in cli.commands else did_you_mean(value, cli.commands)
+    said = f"'{value}' is neither a command nor an application such as mysite.wsgi:application."
+    raise click.UsageError(f"{said} {hint}".rstrip())
 
 
 @cli.command(cls=OptionCommand, hidden=True)
@@ -158,7 +154,7 @@ def status(environ: Mapping[str, str], said: Said, form: str, everything: bool, 
     elif documents:
         click.echo("\n".join(map(status_text, documents)))
     else:
-        the_one(found, profile, pid)
+        the_one(found, profile, pid)  # which says that there is none
     return Exit.FINE if documents and all(each["ready"] for each in documents) else Exit.NOT_READY
 
 

@@ -8,7 +8,7 @@ from .lean import TYPE_CHECKING, Record
 from .origin import Layer, Origin
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
 
 class Exit:
@@ -86,13 +86,16 @@ def closed(directories: Iterable[str], shown: Callable[[str], str]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return `Did you mean 'x'?`; what exists where nothing is near; nothing where that would be a flood."""
+    """Return `Did you mean 'x'?`; nothing where none of what is known is near."""
     import difflib  # only on the way to an error message
 
-    names: Sequence[str] = sorted(known)
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.6)
-    if near:
-        return f"Did you mean '{near[0]}'?"
-    if len(names) > 15:
-        return ""
+    near = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"Did you mean '{near[0]}'?" if near else ""
+
+
+def hint_at(word: str, known: Iterable[str]) -> str:
+    """Return what may have been meant, or else what is known; nothing where that would be a flood."""
+    names = sorted(known)
+    if (guess := did_you_mean(word, names)) or len(names) > 15:
+        return guess
     return f"There are: {', '.join(names)}." if names else "There are none."

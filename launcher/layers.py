@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from .address import Address
-from .errors import Exit, Finding, did_you_mean
+from .errors import Exit, Finding, did_you_mean, hint_at
 from .kinds import AddressKind, BadValue, ListOf, MiddlewareKind, Path, Table
 from .lean import TYPE_CHECKING, Record
 from .option import Option
@@ -103,13 +103,13 @@ def _flatten_native(
 
 def _unknown_key(key: str, value: object, where: Origin) -> Finding:
     if isinstance(value, dict):
-        fix = did_you_mean(key, [*(name for name, option in OPTIONS.items() if isinstance(option.kind, Table)), NATIVE])
-        fix += f" Words of one server go under [native.{key}]." if "Did you" not in fix else ""
+        tables = [*(name for name, option in OPTIONS.items() if isinstance(option.kind, Table)), NATIVE]
+        fix = did_you_mean(key, tables)
+        fix = fix or f"{hint_at(key, tables)} Words of one server go under [native.{key}]."
         return Finding("unknown-section", f"unknown section '{key}'", fix, where, Exit.PROFILE)
     dashed = key.replace("-", "_")
     fix = f"Write {dashed}." if dashed in OPTIONS else did_you_mean(key, OPTIONS)
-    if not fix.startswith(("Did", "Write")):
-        fix = "`serve servers --options` lists the options; a server's own go under [native.SERVER]."
+    fix = fix or "`serve servers --options` lists the options; a server's own go under [native.SERVER]."
     return Finding("unknown-key", f"unknown key '{key}'", fix, where, Exit.PROFILE)
 
 
@@ -126,7 +126,7 @@ def from_environ(environ: Mapping[str, str], cwd: str) -> tuple[Values, list[Fin
             values[known[variable]] = Raw(environ[variable], where, text=True, base=cwd)
         else:
             fix = did_you_mean(variable, known) if variable != "SERVE_ENV" else "Set the variables themselves."
-            fix = fix if fix.startswith(("Did", "Set")) else "Unset it: variables that begin with SERVE_ set options."
+            fix = fix or "Unset it: variables that begin with SERVE_ set options."
             findings.append(Finding("unknown-variable", "is no option of serve", fix, where, Exit.USAGE))
     return values, findings
 

@@ -9,7 +9,7 @@ from .backend import Backend
 from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of, missing_directory
 from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_notes
-from .errors import Exit, Finding, LaunchError, did_you_mean
+from .errors import Exit, Finding, LaunchError, hint_at
 from .host import Host
 from .kept_answers import KeptReader
 from .lean import TYPE_CHECKING, Record, TypeVar
@@ -219,7 +219,7 @@ def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes:
     setting = settings["server"]
     if setting.value != "auto":
         if setting.value not in registry.names(BACKENDS):
-            fix = did_you_mean(setting.value, registry.names(BACKENDS))
+            fix = hint_at(setting.value, registry.names(BACKENDS))
             message = f"there is no server '{setting.value}'"
             raise LaunchError(Finding("unknown-server", message, fix, setting.origin, Exit.SERVER))
         chosen: Backend = registry.load(BACKENDS, setting.value)

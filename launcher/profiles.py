@@ -118,8 +118,5 @@ def _find(wanted: str, project: Project, asked: Origin, base: str, below: tuple[
     if os.path.isfile(shipped):
         return shipped
     names = available(project)
-    guess = did_you_mean(wanted, names)
-    fix = (
-        f"There are: {', '.join(names)}." if not guess.startswith("Did") else f"{guess} There are: {', '.join(names)}."
-    )
+    fix = f"{did_you_mean(wanted, names)} There are: {', '.join(names)}.".lstrip()
     raise LaunchError(Finding("missing-profile", f"there is no profile '{wanted}'", fix, asked, Exit.PROFILE))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .errors import Exit, Finding, LaunchError, did_you_mean
+from .errors import Exit, Finding, LaunchError, hint_at
 from .lean import TYPE_CHECKING, Record, read_file
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Registry(Record):
         """Return the object behind an entry point. Raises LaunchError if there is none or it is broken."""
         points = [point for point in self.entry_points.get(group, ()) if point.name == name]
         if not points:
-            fix = did_you_mean(name, self.names(group))
+            fix = hint_at(name, self.names(group))
             raise LaunchError(Finding("unknown-plugin", f"there is no {name} among {group}", fix, status=Exit.SERVER))
         targets = {point.target for point in points}
         if len(targets) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .errors import Exit, Finding, LaunchError, closed, did_you_mean, unreadable
+from .errors import Exit, Finding, LaunchError, closed, hint_at, unreadable
 from .kept_answers import KeptReader
 from .kinds import module_complaint
 from .lean import TYPE_CHECKING, Record, read_file
@@ -147,7 +147,7 @@ def _what_exists(search: Search, module: str) -> str:
         if entry.removesuffix(".py").isidentifier()
         and (entry.endswith(".py") or os.path.isdir(os.path.join(directory, entry)))
     ]
-    return did_you_mean(name, [entry for entry in names if entry not in ("__pycache__", "__init__")])
+    return hint_at(name, [entry for entry in names if entry not in ("__pycache__", "__init__")])
 
 
 def _by_convention(search: Search, profiles: Sequence[str]) -> Setting[str | None] | None:
@@ -322,6 +322,6 @@ def _checked(search: Search, target: Target) -> Target:
         found = search.reader.find(f"{target.module}.{first}")
         if found is None:
             message = f"module {target.module} defines no {first}"
-            hint = did_you_mean(first, search.reader.names(target.module))
+            hint = hint_at(first, search.reader.names(target.module))
             raise LaunchError(Finding("missing-target", message, hint, target.origin, Exit.TARGET))
     return target

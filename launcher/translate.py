@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .backend import Backend
-from .errors import Exit, Finding, did_you_mean
+from .errors import Exit, Finding, hint_at
 from .lean import TYPE_CHECKING, Record
 from .native import NativeCommand, Refusal, Words
 from .options import OPTIONS, Options
@@ -98,7 +98,7 @@ def native_sections(native: Mapping[str, Mapping[str, Setting[Any]]], servers: t
         Finding(
             "unknown-section",
             f"unknown section 'native.{server}'",
-            did_you_mean(server, servers),
+            hint_at(server, servers),
             next(iter(entries.values())).origin,
             Exit.PROFILE,
         )

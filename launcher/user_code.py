@@ -66,7 +66,7 @@ def _nearest(name: str) -> str:
     if told := closed(folders, short):
         return told
     near = did_you_mean(last, _modules_in(folders))
-    if near.startswith("Did you mean"):
+    if near:
         return near.replace("'", f"'{package}.", 1) if package else near
     return f"Looked in {', '.join(short(folder) for folder in folders)}."
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from ..certificate import provide, unfit
 from ..child import load_application
-from ..errors import Exit, Finding, LaunchError, did_you_mean
+from ..errors import Exit, Finding, LaunchError, hint_at
 from ..host import Host
 from ..plan import LaunchPlan
 from ..registry import Registry
@@ -96,7 +96,7 @@ def native_flags_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host,
         Finding(
             "unknown-native",
             f"{server} has no {flag}",
-            did_you_mean(key, [name.replace("-", "_") for name in known]),
+            hint_at(key, [name.replace("-", "_") for name in known]),
             plan.native[key].origin,
             Exit.PROFILE,
         )

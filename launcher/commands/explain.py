@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..document import plain, plan_document, secrets_of
-from ..errors import Exit, Finding, LaunchError, did_you_mean
+from ..errors import Exit, Finding, LaunchError, hint_at
 from ..native import shell_line
 from ..options import OPTIONS
 from ..origin import Layer, Origin
@@ -41,11 +41,11 @@ def _named(plan: LaunchPlan, document: Mapping[str, Any], word: str) -> Mapping[
     elif table == "env" and rest:
         known = {f"env.{name}": entry for name, entry in document["variables"].items()}
         found = {word: known[word]} if word in known else {}
-        hint = did_you_mean(word, known) or "`serve explain env` lists them."
+        hint = hint_at(word, known) or "`serve explain env` lists them."
     else:
         word = word.removeprefix("--").replace("-", "_").lower().removeprefix("serve_")
         found = {word: document["options"][word]} if word in OPTIONS else {}
-        hint = did_you_mean(word, OPTIONS) or "`serve explain` lists them."
+        hint = hint_at(word, OPTIONS) or "`serve explain` lists them."
     if not found:
         message = f"nothing is set by {word}" if table in ("env", "native") else f"there is no option '{word}'"
         raise LaunchError(Finding("unknown-option", message, hint, status=Exit.USAGE))

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from ..errors import Exit, Finding, LaunchError, did_you_mean
+from ..errors import Exit, Finding, LaunchError, hint_at
 from ..exporter import Exporter, words_of
 from ..plan import LaunchPlan
 from ..registry import EXPORTERS, Registry
@@ -19,7 +19,7 @@ LONGEST = 200
 def exporter(registry: Registry, kind: str) -> Exporter:
     """Return the exporter of a kind. Raises LaunchError."""
     if kind not in registry.names(EXPORTERS):
-        fix = did_you_mean(kind, registry.names(EXPORTERS))
+        fix = hint_at(kind, registry.names(EXPORTERS))
         raise LaunchError(Finding("unknown-exporter", f"there is no exporter '{kind}'", fix, status=Exit.USAGE))
     found: Exporter = registry.load(EXPORTERS, kind)
     return found
@@ -33,7 +33,7 @@ def render(chosen: Exporter, plan: LaunchPlan, name: str, words: Sequence[str]) 
         key, equals, value = word.partition("=")
         if not equals or key not in takes:
             message = f"--with {word}: the exporter takes no '{key}'" if equals else f"--with {word} is not NAME=VALUE"
-            raise LaunchError(Finding("unknown-word", message, did_you_mean(key, takes), status=Exit.USAGE))
+            raise LaunchError(Finding("unknown-word", message, hint_at(key, takes), status=Exit.USAGE))
         told[key] = value
     return chosen.render(plan, name or site_name(plan), **told)
 

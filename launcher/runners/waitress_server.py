@@ -17,7 +17,7 @@ from waitress.adjustments import Adjustments  # type: ignore[import-untyped]
 from waitress.server import TcpWSGIServer, UnixWSGIServer  # type: ignore[import-untyped]
 from waitress.task import ThreadedTaskDispatcher  # type: ignore[import-untyped]
 
-from ..errors import Exit, Finding, LaunchError, did_you_mean
+from ..errors import Exit, Finding, LaunchError, hint_at
 from ..middleware.head import without_body_to_head
 from . import door
 from .arguments import WaitressOptions
@@ -150,7 +150,7 @@ def settings(options: WaitressOptions, listeners: int) -> dict[str, Any]:
         known: Mapping[str, Callable[[str], object]] = Adjustments._param_map
         if key not in known:
             names = sorted(set(known) - set(OURS) - set(WITHOUT_EFFECT))
-            raise _refusal(f"waitress has no setting '{key}'", did_you_mean(key, names))
+            raise _refusal(f"waitress has no setting '{key}'", hint_at(key, names))
         try:
             known[key](value)
         except (ValueError, TypeError) as error:

@@ -102,14 +102,15 @@ def test_toy_is_explained(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("toy")
 def test_toy_exporter_works_like_a_built_in_one(tmp_path: Path) -> None:
     words = ("export", "procfile", "--server", "toy", "--bind", "127.0.0.1:8123", "launcher.testing.application:app")
-    wanted = "site: serve --profile=dev --server=toy --bind=127.0.0.1:8123 launcher.testing.application:app\n"
+    line = "site: serve --profile=dev --server=toy --bind=127.0.0.1:8123 launcher.testing.application:app\n"
+    wanted = f"# For profile dev of {tmp_path}\n{line}"
     done = serve(*words, "--with", "process=site", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, wanted), done.stderr
     done = serve(*words, "--with", "proces=site", cwd=tmp_path)
     assert done.returncode == Exit.USAGE
     assert "takes no 'proces'. Did you mean 'process'?" in done.stderr
     done = serve(*words, "--check", "--with", "process=site", cwd=tmp_path)
-    assert (done.returncode, f"+{wanted}" in done.stdout) == (Exit.FINDINGS, True), done.stderr
+    assert (done.returncode, f"+{line}" in done.stdout) == (Exit.FINDINGS, True), done.stderr
     (tmp_path / "Procfile").write_text(wanted)
     done = serve(*words, "--check", "--with", "process=site", cwd=tmp_path)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr

@@ -9,7 +9,8 @@ from launcher.plan import LaunchPlan
 
 def render(plan: LaunchPlan, name: str, *, process: str = "web") -> Mapping[str, str]:
     """Return a Procfile of one process."""
-    return {"Procfile": f"{process}: {shlex.join(('serve', *start_words(plan)))}\n"}
+    head = f"# For profile {plan.profile} of {plan.project.root}"
+    return {"Procfile": f"{head}\n{process}: {shlex.join(('serve', *start_words(plan)))}\n"}
 
 
 EXPORTER = Exporter("a Procfile of one process", ".", render)

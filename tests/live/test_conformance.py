@@ -11,8 +11,6 @@ from launcher.testing.kit import Check
 
 pytestmark = pytest.mark.live
 
-SERVERS = ("gunicorn", "uwsgi", "waitress", "wsgiref")
-
 
 @pytest.mark.parametrize("check", checks_for("gunicorn"), ids=str)
 def test_gunicorn(check: Check, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Options, servers, exit statuses and schemas are written from the declarations, n
 is stale.
 """
 
+import inspect
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,7 +32,7 @@ STATUSES: Mapping[int, str] = {
     Exit.PROFILE: "A profile is missing, malformed or contradicts itself.",
     Exit.TARGET: "There is no application to serve, its settings are wrong, or it cannot be loaded.",
     Exit.SERVER: "The server is missing, too old, or cannot do what was asked.",
-    Exit.NOT_READY: "The server did not become ready.",
+    Exit.NOT_READY: "The server did not become ready; or the one that is meant does not run, or did not do as told.",
     Exit.ADDRESS: "An address is in use, not permitted, or cannot exist.",
 }
 
@@ -115,15 +116,16 @@ def exporters_page(exporters: Mapping[str, Exporter]) -> str:
     lines = [GENERATED, "# Exporters\n", "`serve export KIND [--name NAME] [--with WORD=VALUE] [any option]`\n"]
     for name, exporter in exporters.items():
         lines.append(f"- **{name}**: {exporter.summary}; installed in `{exporter.directory}`.")
-        lines += [
-            f"  `--with {word}={default}` unless you say otherwise." for word, default in words_of(exporter).items()
-        ]
+        words = [f"`--with {word}={default}`" for word, default in words_of(exporter).items()]
+        lines += [f"  Unless you say otherwise: {', '.join(words)}."] if words else []
+        for paragraph in (inspect.getdoc(exporter.render) or "").split("\n\n")[1:]:
+            lines += ["", *(f"  {line}" for line in paragraph.splitlines())]
     return "\n".join(lines) + "\n"
 
 
 def exit_page() -> str:
     lines = [GENERATED, "# Exit statuses\n", "| status | meaning |", "|---|---|"]
-    lines += [f"| {int(status)} | {words} |" for status, words in STATUSES.items()]
+    lines += [f"| {status} | {words} |" for status, words in STATUSES.items()]
     lines += ["", "Of several findings the first error gives the status. Once the server runs, it is the server's own."]
     return "\n".join(lines) + "\n"
 

@@ -20,7 +20,7 @@ STOP_SLACK_S = 10.0
 def the_one(found: list[Instance], profile: str, pid: int | None) -> Instance:
     """Return the server that is meant; of any profile where that is empty.
 
-    Raises LaunchError (status 6) where there is none, or several.
+    Raises LaunchError where there is none (status 6), or where there are several (2).
     """
     chosen = [each for each in found if pid is None or each.pid == pid]
     if len(chosen) == 1:

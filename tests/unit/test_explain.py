@@ -33,6 +33,14 @@ def test_json_has_what_programs_rely_on(tmp_path: Path) -> None:
     assert {"argv", "env_set", "env_drop", "cwd"} == document["command"].keys()
 
 
+def test_the_readme_shows_what_is_printed(tmp_path: Path) -> None:
+    plan = compile_in(write_tree(tmp_path, DJANGO), "--profile", "prod", "--server", "gunicorn")
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert (
+        f"$ serve explain workers --profile prod --server gunicorn\n{explain(plan, 'text', ['workers'])}\n```" in readme
+    )
+
+
 def test_json_is_what_its_schema_says(tmp_path: Path) -> None:
     plan = compile_in(write_tree(tmp_path, {**DJANGO, "profiles/dev.toml": '[env]\nA = "1"\n'}))
     document = explain(plan, "json")

@@ -55,8 +55,9 @@ def render(
 ) -> Mapping[str, str]:
     """Return NAME.service and NAME.socket, or as a template NAME@.service and NAME@.socket.
 
-    An instance of a template is a site of its own: the same code and profile, with an environment file, a socket,
-    state and a user of its own. `watchdog` is how long the server may be silent. With `socket=no` there is a service
+    With `template=yes` each instance is a site of its own: the same code and profile, with an environment file, a
+    socket, state and a user of its own. `watchdog` is how long the server may be silent: a duration such as `2m`,
+    `off`, or `auto` for 30 s, and twice `request_timeout` where that is more. With `socket=no` there is a service
     alone: the server opens the sockets, and leaves them with systemd while it is started again.
     """
     if not name or not NAME.issuperset(name):

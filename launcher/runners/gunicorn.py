@@ -38,7 +38,7 @@ _context: "SSLContext | None" = None
 
 def parameters() -> dict[str, Any]:
     """Read `VARIABLE`: request_timeout, client_timeout, drain_delay, max_worker_age (seconds), max_worker_memory
-    (bytes), umask, initgroups_user, log_file, unlink (paths of unix sockets)."""
+    (bytes), initgroups_user, log_file."""
     values: dict[str, Any] = json.loads(os.environ.get(VARIABLE) or "{}")
     return values
 
@@ -55,15 +55,12 @@ def pre_fork(server: "Arbiter", worker: "Worker") -> None:
 
 
 def post_fork(server: "Arbiter", worker: "Worker") -> None:
-    """Give a worker its umask, and what gunicorn 27.0.1 forgets of its user: all groups, and HOME.
+    """Give a worker what gunicorn 27.0.1 forgets of its user: all groups, and HOME.
 
     Its `initgroups` leaves the worker in group 0; without, it is in no supplementary group.
     """
     worker.place.enter()
-    given = parameters()
-    if (umask := given.get("umask")) is not None:
-        os.umask(umask)
-    if (name := given.get("initgroups_user")) is not None and os.geteuid() == 0:
+    if (name := parameters().get("initgroups_user")) is not None and os.geteuid() == 0:
         import pwd
 
         account = pwd.getpwnam(name)
@@ -131,10 +128,9 @@ def main() -> None:
 
     amend()
     pid = os.getpid()
-    passed = paths_to_unlink(os.environ.get(UNLINK, ""))
     with ExitStack() as files:
         files.enter_context(record(os.environ.get(instance.VARIABLE)))
-        files.enter_context(socket_files([*parameters().get("unlink", ()), *passed]))
+        files.enter_context(socket_files(paths_to_unlink(os.environ.get(UNLINK, ""))))
         try:
             # With preload it loads the application before it listens to signals.
             signal.signal(signal.SIGTERM, signal.default_int_handler)

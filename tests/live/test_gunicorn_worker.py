@@ -107,6 +107,7 @@ class Gunicorn:
         module: str = "launcher.runners.gunicorn",
         bind: str = "",
         family: int = socket.AF_INET,
+        unlink: bool = False,
         **parameters: Any,
     ) -> None:
         self.directory = Path(tempfile.mkdtemp(prefix="gunicorn-"))
@@ -130,8 +131,6 @@ class Gunicorn:
         else:
             self.listener.listen(128)
             self.command = [sys.executable, "-c", INHERIT, str(self.listener.fileno()), *words, app]
-        if "unlink" in parameters:
-            parameters["unlink"] = [self.path]
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("GUNICORN", "LISTEN"))}
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
@@ -142,6 +141,7 @@ class Gunicorn:
                     "PYTHONDONTWRITEBYTECODE": "1",
                     **(environ or {}),
                     "LAUNCHER_GUNICORN": json.dumps(parameters),
+                    "LAUNCHER_UNLINK": self.path if unlink else "",
                 },
                 cwd=self.directory,
                 pass_fds=() if bind else (self.listener.fileno(),),
@@ -787,12 +787,7 @@ def test_unix_socket_of_a_successor_stays() -> None:
         assert os.path.exists(server.path)
 
 
-def test_worker_has_the_umask_that_is_asked_for() -> None:
-    with Gunicorn(umask=0o027) as server:
-        assert server.ask().json()["umask"] == 0o027
-
-
-def test_without_parameters_the_umask_is_the_callers() -> None:
+def test_the_umask_is_the_callers() -> None:
     before = os.umask(0)
     os.umask(before)
     with Gunicorn() as server:

@@ -242,13 +242,13 @@ def pss(pid: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="*", choices=["reload", "ready", "term", "memory", []])
+    parser.add_argument("what", nargs="*", choices=["reload", "ready", "term", "memory", []])  # [] is none
     parser.add_argument("--good", type=int, default=50)
     parser.add_argument("--broken", type=int, default=20)
     parser.add_argument("--only", action="append")
     options = parser.parse_args()
     names = options.only or [*(f"serve {server}" for server in SERVERS), "gunicorn", "uwsgi", "waitress", "granian"]
-    names = [name for name in names if name.startswith("serve ") or (BIN / words_first(name)).exists()]
+    names = [name for name in names if Path(command(name, 0)[0]).exists()]
     parts: dict[str, tuple[list[str], Callable[[str], list[str]]]] = {
         "reload": (
             [
@@ -274,10 +274,6 @@ def main() -> None:
         ]
         head = ["command", "main process, MiB", "with one worker", "each worker more"]
         print(f"\n### memory\n\n{table(head, [measure_memory(*case) for case in cases])}", flush=True)
-
-
-def words_first(name: str) -> str:
-    return {"waitress": "waitress-serve"}.get(name, name)
 
 
 if __name__ == "__main__":

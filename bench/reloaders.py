@@ -5,11 +5,15 @@ werkzeug's is what `flask run --debug` uses; hupper's, what Pyramid's `pserve --
 
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 sys.path.insert(0, ".")
 
 
-def application():  # type: ignore[no-untyped-def]
+def application() -> "WSGIApplication":
     for name in ("wsgi", "mysite.wsgi"):
         try:
             return import_module(name).application

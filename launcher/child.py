@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .accounts import group_id, user_id
+from .application import VARIABLE
 from .loading import LOADING_S
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def read_settings(module: str, path: Sequence[str], environ: Mapping[str, str], cwd: str) -> dict[str, Any]:
     """Import a settings module as a worker would; return what it says of WSGI_APPLICATION (launcher.runners.probe)."""
-    told = {"DJANGO_SETTINGS_MODULE": module, "LAUNCHER_APPLICATION": json.dumps({"target": "", "path": list(path)})}
+    told = {"DJANGO_SETTINGS_MODULE": module, VARIABLE: json.dumps({"target": "", "path": list(path)})}
     return _ask("settings", {**environ, **told}, cwd)
 
 
@@ -30,7 +31,7 @@ def load_application(
 ) -> dict[str, Any]:
     """Load the application as a worker would, as the user whom workers become.
 
-    `environ` holds LAUNCHER_APPLICATION.
+    `environ` says how (`application.VARIABLE`).
     """
     return _ask("application", environ, cwd, _rights(user, group))
 

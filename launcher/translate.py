@@ -73,22 +73,22 @@ def _native_parts(
     parts: list[tuple[str, Words]] = []
     findings: list[Finding] = []
     for key, setting in entries.items():
-        bare = key.replace("-", "_")
+        name, bare = f"native.{backend.name}.{key}", key.replace("-", "_")
         if bare in owners or bare in OPTIONS:
             fix = f"Set {owners.get(bare, bare)} instead: it means the same on every server."
-        elif bare in backend.reserved:
-            fix = backend.reserved[bare]
-        else:
-            try:
-                if bare in backend.unfit and (reason := backend.unfit[bare](options)):
-                    raise reason
-                parts.append((f"native.{backend.name}.{key}", backend.native(key, setting.value)))
-            except Refusal as refusal:
-                message = f"native.{backend.name}.{key} cannot be passed on: {refusal.reason}"
-                findings.append(Finding("native-value", message, refusal.fix, setting.origin, Exit.PROFILE))
+            findings.append(
+                Finding("native-repeats-option", f"{name} repeats an option", fix, setting.origin, Exit.PROFILE)
+            )
             continue
-        message = f"native.{backend.name}.{key} repeats an option"
-        findings.append(Finding("native-repeats-option", message, fix, setting.origin, Exit.PROFILE))
+        try:
+            if bare in backend.reserved:
+                raise Refusal("it is not left to a profile", backend.reserved[bare])
+            if bare in backend.unfit and (reason := backend.unfit[bare](options)):
+                raise reason
+            parts.append((name, backend.native(key, setting.value)))
+        except Refusal as refusal:
+            message = f"{name} cannot be passed on: {refusal.reason}"
+            findings.append(Finding("native-value", message, refusal.fix, setting.origin, Exit.PROFILE))
     return parts, findings
 
 

@@ -5,6 +5,7 @@ from ..native import Words, flag, impossible
 from ..options import Options
 
 NO_TLS = "it has no TLS"
+NO_LOOP = "Remove it: the runner has a loop of its own."
 
 
 def native_setting(key: str, value: object) -> Words:
@@ -29,6 +30,8 @@ BACKEND = Backend(
     reserved={
         "host": "Use bind.",
         "port": "Use bind.",
+        "ipv4": "Use bind.",
+        "ipv6": "Use bind.",
         "listen": "Use bind.",
         "unix_socket": "Use bind.",
         "sockets": "Use bind.",
@@ -41,9 +44,8 @@ BACKEND = Backend(
         "channel_timeout": "Use keepalive and client_timeout.",
         "max_request_header_size": "Use max_header_size.",
         "max_request_body_size": "Use max_body_size.",
-        "url_prefix": "Use url_prefix.",
-        "threads": "Use threads.",
-        "backlog": "Use backlog.",
+        "cleanup_interval": NO_LOOP,
+        "asyncore_loop_timeout": NO_LOOP,
     },
     rules={
         **RUNNER_RULES,

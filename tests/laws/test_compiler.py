@@ -183,6 +183,8 @@ def test_every_option_has_a_rule_or_a_reasoned_refusal(server: str) -> None:
         assert name in OPTIONS
         assert rule.how in ("exact", "approximate", "supplied", "impossible")
         assert rule.how == "exact" or rule.note, f"{server} {name}: {rule.how} needs words"
+    owned = {native for rule in backend.rules.values() for native in rule.natives}
+    assert backend.reserved.keys().isdisjoint({*OPTIONS, *owned}), "these have an answer already"
 
 
 SAID = """

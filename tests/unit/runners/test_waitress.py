@@ -4,6 +4,8 @@ from typing import Any, cast
 import pytest
 from waitress.adjustments import Adjustments  # type: ignore[import-untyped]  # waitress 3.0.2 ships no types
 
+from launcher.backends.waitress import BACKEND
+from launcher.options import OPTIONS
 from launcher.runners import arguments
 from launcher.runners.arguments import WaitressOptions
 from launcher.runners.waitress_channel import Channel, Limits
@@ -91,3 +93,4 @@ def test_what_nobody_asked_for_is_left_to_waitress() -> None:
 
 def test_settings_that_are_refused_exist() -> None:
     assert set(OURS) | set(WITHOUT_EFFECT) <= set(Adjustments._param_map)
+    assert set(OURS) | set(WITHOUT_EFFECT) <= {*BACKEND.reserved, *OPTIONS}  # nobody waits for the start to hear of it

@@ -41,8 +41,8 @@ def draft_of(request: Request) -> Draft:
     findings += problems
     wanted: Setting[Any] = layers.merge([pyproject, variables, flags]).settings["profile"]
     # `wanted` falls back to the default where a layer's value is bad; the finding is made again below.
-    shipped: list[layers.Values] = []
-    own: list[layers.Values] = []
+    shipped: list[layers.RawValues] = []
+    own: list[layers.RawValues] = []
     chain = load_chain(wanted.value, project, wanted.origin)
     for profile in chain:
         values, problems = layers.from_toml(profile.file, (), profile.layer, project.root)
@@ -77,12 +77,12 @@ def meant(request: Request) -> tuple[str, str]:
     return project.root, profile_name(wanted)
 
 
-def _project(request: Request, *said: layers.Values) -> Project:
+def _project(request: Request, *said: layers.RawValues) -> Project:
     start = layers.merge(said).settings["chdir"].value or request.cwd
     return find_project(start, request.cwd)
 
 
-def _pyproject(project: Project) -> tuple[layers.Values, list[Finding]]:
+def _pyproject(project: Project) -> tuple[layers.RawValues, list[Finding]]:
     path = project.file("pyproject.toml")
     if not is_file(path, project.shown(path)) or not mentions(path, "serve"):
         return {}, []

@@ -253,7 +253,7 @@ class Table(Kind["Mapping[str, str]"]):
         return {"type": "object", "additionalProperties": {"type": ["string", "number", "boolean"]}}
 
 
-class Layered(Record):
+class Middleware(Record):
     """One entry of `middleware`: what wraps the application, and with which keyword arguments."""
 
     use: str
@@ -262,10 +262,10 @@ class Layered(Record):
     """Where the entry stands in its file."""
 
 
-class MiddlewareKind(Kind[Layered]):
+class MiddlewareKind(Kind[Middleware]):
     metavar = "MODULE:FACTORY"
 
-    def from_toml(self, raw: object) -> Layered:
+    def from_toml(self, raw: object) -> Middleware:
         options = dict(raw) if isinstance(raw, dict) else {}
         use = options.pop("use", None) if isinstance(raw, dict) else raw
         if not isinstance(use, str):
@@ -276,9 +276,9 @@ class MiddlewareKind(Kind[Layered]):
         for key, value in options.items():
             if not _as_json(value):
                 raise BadValue(f"gives {key} a date or a number without bounds; write it as text")
-        return Layered(use, options)
+        return Middleware(use, options)
 
-    def show(self, value: Layered) -> Any:
+    def show(self, value: Middleware) -> Any:
         return {"use": value.use, **value.options} if value.options else value.use
 
     def schema(self) -> Schema:

@@ -35,7 +35,7 @@ class Raw(Record):
     """Line of each item, where the value is a list of a file."""
 
 
-Values: TypeAlias = "Mapping[str, Raw]"
+RawValues: TypeAlias = "Mapping[str, Raw]"
 """One layer: dotted name -> raw value. Tables are flattened: `env.DEBUG`, `native.gunicorn.worker_class`."""
 
 
@@ -49,7 +49,7 @@ class Merged(Record):
     findings: tuple[Finding, ...]
 
 
-def from_toml(file: TomlFile, section: Sequence[str], layer: str, base: str) -> tuple[Values, list[Finding]]:
+def from_toml(file: TomlFile, section: Sequence[str], layer: str, base: str) -> tuple[RawValues, list[Finding]]:
     """Read a table of option values: the whole file (`section` empty) or `[tool.serve]`."""
     table: Any = file.data
     for name in section:
@@ -113,7 +113,7 @@ def _unknown_key(key: str, value: object, where: Origin) -> Finding:
     return Finding("unknown-key", f"unknown key '{key}'", fix, where, Exit.PROFILE)
 
 
-def from_environ(environ: Mapping[str, str], cwd: str) -> tuple[Values, list[Finding]]:
+def from_environ(environ: Mapping[str, str], cwd: str) -> tuple[RawValues, list[Finding]]:
     """Read `SERVE_*`. An empty variable counts as unset; an unknown one is refused."""
     known = {option.variable: name for name, option in OPTIONS.items() if option.variable}
     values: dict[str, Raw] = {}
@@ -131,7 +131,7 @@ def from_environ(environ: Mapping[str, str], cwd: str) -> tuple[Values, list[Fin
     return values, findings
 
 
-def from_aliases(environ: Mapping[str, str], binds: Sequence[Address]) -> tuple[Values, list[Finding]]:
+def from_aliases(environ: Mapping[str, str], binds: Sequence[Address]) -> tuple[RawValues, list[Finding]]:
     """Read the well-known `PORT` and `WEB_CONCURRENCY`.
 
     `PORT` says the port only: the interface stays the one that lower layers chose, so that a stray `PORT`
@@ -165,7 +165,7 @@ def from_aliases(environ: Mapping[str, str], binds: Sequence[Address]) -> tuple[
     return values, findings
 
 
-def from_flags(said: Mapping[str, tuple[str, ...]], cwd: str) -> tuple[Values, list[Finding]]:
+def from_flags(said: Mapping[str, tuple[str, ...]], cwd: str) -> tuple[RawValues, list[Finding]]:
     """Read what the command line said."""
     values: dict[str, Raw] = {}
     findings: list[Finding] = []
@@ -185,7 +185,7 @@ def from_flags(said: Mapping[str, tuple[str, ...]], cwd: str) -> tuple[Values, l
     return values, findings
 
 
-def merge(layers: Iterable[Values]) -> Merged:
+def merge(layers: Iterable[RawValues]) -> Merged:
     """Lay layers, lowest first, over the declared defaults. Every value is read, also those that lose."""
     findings: list[Finding] = []
     settings: dict[str, Setting[Any]] = {**DEFAULTS}

@@ -62,8 +62,8 @@ def _refused(backend: Backend, name: str, shown: Any, refusal: Refusal, setting:
         message = f"{backend.name}: {name} = {shown} ({setting.origin}) is left out: {refusal.reason}"
         return Finding("unsupported-default", message, "", severity="note")
     message = f"{backend.name} cannot honour {name} = {shown}: {refusal.reason}"
-    able = " or ".join(refusal.fix.split("\n")) or "Remove the key, or choose another server."
-    return Finding("unsupported-option", message, able, setting.origin, Exit.SERVER)
+    fix = refusal.fix or "Remove the key, or choose another server."
+    return Finding("unsupported-option", message, fix, setting.origin, Exit.SERVER)
 
 
 def _native_parts(

@@ -45,7 +45,7 @@ class Backend(Record):
     summary: str
     """One line for `serve servers`."""
     distribution: str
-    """What brings it; empty for the standard library."""
+    """Whose version counts; empty for the standard library."""
     minimum: tuple[int, ...]
     """Oldest version that the rules hold for."""
     program: Words
@@ -80,12 +80,15 @@ class Backend(Record):
     stands_by: Callable[[Options], bool] = lambda options: False
     """Whether nobody notices it before a worker loads the application: it accepts no connection, says and counts
     nothing. In development it is started ahead of its time then."""
+    brought_by: str = ""
+    """What pip is told to install for it; empty where that is the distribution alone."""
     production: bool = True
     """Whether it may serve the public: `server = "auto"` takes no other in production."""
 
     @property
-    def extra(self) -> str:
-        return f'pip install "wsgi-launcher[{self.name}]"'
+    def install(self) -> str:
+        """The command that brings the server, or a newer one."""
+        return f'pip install "{self.brought_by or self.distribution}"'
 
     @property
     def oldest(self) -> str:

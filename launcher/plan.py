@@ -237,7 +237,7 @@ def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes:
             return backend
     first: Backend = registry.load(BACKENDS, PREFERRED[0])
     message = f"none of {', '.join(PREFERRED)} is installed"
-    raise LaunchError(Finding("server-missing", message, f"Install one: {first.extra}", setting.origin, Exit.SERVER))
+    raise LaunchError(Finding("server-missing", message, f"Install one: {first.install}", setting.origin, Exit.SERVER))
 
 
 def _unfit(backend: Backend, version: str, origin: Origin) -> list[Finding]:
@@ -245,9 +245,9 @@ def _unfit(backend: Backend, version: str, origin: Origin) -> list[Finding]:
         return []
     if not version:
         message = f"{backend.name} is not installed"
-        return [Finding("server-missing", message, f"Install it: {backend.extra}", origin, Exit.SERVER)]
+        return [Finding("server-missing", message, f"Install it: {backend.install}", origin, Exit.SERVER)]
     message = f"{backend.distribution} {version} is too old: {backend.oldest} or later is needed"
-    return [Finding("server-too-old", message, f"Upgrade it: {backend.extra}", origin, Exit.SERVER)]
+    return [Finding("server-too-old", message, f"Upgrade it: {backend.install}", origin, Exit.SERVER)]
 
 
 def _fit_backlog(settings: dict[str, Setting[Any]], host: Host) -> list[Finding]:

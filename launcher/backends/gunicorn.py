@@ -57,6 +57,7 @@ BACKEND = Backend(
     name="gunicorn",
     summary="pre-forking; threaded workers",
     distribution="gunicorn",
+    brought_by="wsgi-launcher[gunicorn]",
     minimum=(25, 1),
     # Not `-m gunicorn`: 27.0.1 puts the working directory first on sys.path before it imports our hooks, and a
     # project's own package called launcher would take our place.

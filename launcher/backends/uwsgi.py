@@ -245,6 +245,7 @@ BACKEND = Backend(
     name="uwsgi",
     summary="pre-forking, written in C",
     distribution="pyuwsgi",
+    brought_by="wsgi-launcher[uwsgi]",
     minimum=(2, 0, 30),
     program=("-m", "launcher.runners.uwsgi"),
     always=_always,

@@ -22,6 +22,7 @@ BACKEND = Backend(
     name="waitress",
     summary="workers of ours, threads; buffers slow clients",
     distribution="waitress",
+    brought_by="wsgi-launcher[waitress]",
     minimum=(3, 0),
     program=("-m", "launcher.runners.waitress"),
     always=_always,

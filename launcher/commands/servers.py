@@ -32,7 +32,7 @@ def servers_text(registry: Registry) -> str:
     rows = []
     for backend in load_backends(registry):
         version = registry.version(backend.distribution) if backend.distribution else "standard library"
-        state = version or f"not installed: {backend.extra}"
+        state = version or f"not installed: {backend.install}"
         if version and not backend.fits(version):
             state += f", too old: {backend.oldest} or later is needed"
         rows.append((backend.name, state, backend.summary))

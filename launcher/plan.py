@@ -232,11 +232,11 @@ def _choose_server(settings: dict[str, Setting[Any]], registry: Registry, notes:
             settings["server"] = setting._replace(value=name)
             missing = names[: names.index(name)]
             why = f"server = auto: {name} {version or ''}".rstrip()
-            why += f"; not installed: {', '.join(missing)}" if missing else " is the first choice"
+            why += f"; not installed, or too old: {', '.join(missing)}" if missing else " is the first choice"
             notes.append(Finding("server-chosen", why, severity="note", origin=None))
             return backend
     first: Backend = registry.load(BACKENDS, PREFERRED[0])
-    message = f"none of {', '.join(PREFERRED)} is installed"
+    message = f"none of {', '.join(PREFERRED)} is installed, and new enough"
     raise LaunchError(Finding("server-missing", message, f"Install one: {first.install}", setting.origin, Exit.SERVER))
 
 

@@ -108,12 +108,11 @@ def check(environ: Mapping[str, str], said: Said, form: str) -> int:
     """Say everything that would go wrong, before it does."""
     from .commands.check import check as run_checks
     from .document import finding_document, plain
-    from .host import Host
     from .registry import read_registry
 
     try:
         plan = compile_plan(request_of(said, environ))
-        findings = run_checks(plan, environ, Host.read(), read_registry(sys.path))
+        findings = run_checks(plan, environ, read_registry(sys.path))
         summary = f"{plan.backend.name}, profile {plan.profile}, {plan.target.spec}: nothing wrong"
     except LaunchError as error:
         findings, summary = error.findings, ""

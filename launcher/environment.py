@@ -119,9 +119,8 @@ def application_facts(
     return {key: value for key, value in told.items() if value or (key in also_empty and value is not None)}
 
 
-def our_variables(
-    backend: Backend, options: Options, application: Mapping[str, Any], hooks: Mapping[str, Any]
-) -> dict[str, str]:
+def our_variables(backend: Backend, application: Mapping[str, Any], hooks: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables that tell our own code in the server's processes what to do."""
     variables = {APPLICATION_VARIABLE: to_json(application)}
     if hooks and backend.hook_variable:
         variables[backend.hook_variable] = to_json(hooks)

@@ -159,7 +159,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     if chosen.value:
         environment[VARIABLE] = chosen.value
     application = application_facts(backend, options, settings, target, search)
-    env_set = {**environment, **our_variables(backend, options, application, translated.hooks)}
+    env_set = {**environment, **our_variables(backend, application, translated.hooks)}
     dropped = shut_out(backend, request.environ, env_set)
     notes += shut_out_notes(dropped, backend)
     notes += overridden(environment, request.environ)

@@ -9,25 +9,22 @@ from collections.abc import Callable, Mapping
 from ..certificate import provide, unfit
 from ..child import load_application
 from ..errors import Exit, Finding, LaunchError, hint_at
-from ..host import Host
 from ..plan import LaunchPlan
 from ..registry import Registry
 from ..sockets import Rights
 from .run import listen_at, user_cannot_run
 
-Check = Callable[[LaunchPlan, Mapping[str, str], Host, Registry], list[Finding]]
+Check = Callable[[LaunchPlan, Mapping[str, str], Registry], list[Finding]]
 
 
-def check(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> tuple[Finding, ...]:
+def check(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> tuple[Finding, ...]:
     """Return the findings of every check, errors first, and what a start would warn of."""
-    found = [finding for one in CHECKS for finding in one(plan, environ, host, registry)]
+    found = [finding for one in CHECKS for finding in one(plan, environ, registry)]
     found += [note for note in plan.notes if note.severity == "warning"]
     return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
 
 
-def addresses_can_be_bound(
-    plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry
-) -> list[Finding]:
+def addresses_can_be_bound(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> list[Finding]:
     """Open all addresses, and close them again."""
     found: list[Finding] = []
     opened = []
@@ -54,7 +51,7 @@ def _open(fd: int) -> bool:
     return True
 
 
-def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+def files_exist(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> list[Finding]:
     """Directories for logs and pid files can be written, those of code are there."""
     found: list[Finding] = []
 
@@ -72,7 +69,7 @@ def files_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, regist
     return found
 
 
-def certificate_is_fit(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+def certificate_is_fit(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> list[Finding]:
     """Workers can speak TLS; the certificate that https asks for is made, as at a start."""
     try:
         provide(plan.options.tls_cert if plan.options.https else None, environ)
@@ -81,7 +78,7 @@ def certificate_is_fit(plan: LaunchPlan, environ: Mapping[str, str], host: Host,
     return unfit(plan.options, plan.settings)
 
 
-def native_flags_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+def native_flags_exist(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> list[Finding]:
     """What `[native.SERVER]` passes on is a flag of the server, which lists its own."""
     server, trace = plan.backend.name, plan.command.trace
     flags = {key: trace[f"native.{server}.{key}"][0] for key in plan.native}
@@ -105,7 +102,7 @@ def native_flags_exist(plan: LaunchPlan, environ: Mapping[str, str], host: Host,
     ]
 
 
-def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> list[Finding]:
     """A process's name needs a package of its own."""
     if plan.options.process_name is None or registry.version("setproctitle"):
         return []
@@ -115,7 +112,7 @@ def title_can_be_set(plan: LaunchPlan, environ: Mapping[str, str], host: Host, r
     ]
 
 
-def application_loads(plan: LaunchPlan, environ: Mapping[str, str], host: Host, registry: Registry) -> list[Finding]:
+def application_loads(plan: LaunchPlan, environ: Mapping[str, str], registry: Registry) -> list[Finding]:
     """Load the application in a child process, with guard and middleware, as a worker would and as its user."""
     if finding := user_cannot_run(plan, environ):
         return [finding]

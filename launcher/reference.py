@@ -62,9 +62,10 @@ def _json(document: Any) -> str:
 
 def options_page(backends: Sequence[Backend]) -> str:
     lines = [GENERATED, "# Options\n"]
-    lines.append(
-        "Every option can be set in a profile, in `[tool.serve]` of `pyproject.toml`, by variable and by flag."
-    )
+    elsewhere = ", ".join(f"`{option.name}`" for option in OPTIONS.values() if not option.anywhere)
+    unnamed = ", ".join(f"`{option.name}`" for option in OPTIONS.values() if not option.variable)
+    lines.append(f"Every option can be set in a profile (but for {elsewhere}), in `[tool.serve]` of `pyproject.toml`,")
+    lines.append(f"by variable (but for {unnamed}) and by flag.")
     lines.append('Durations take `ms`, `s`, `m`, `h`, `d`; sizes `B`, `kB`, `KiB`, `MiB` and so on; `"none"` leaves')
     lines.append("an option without a default to the server.\n")
     for group, title in GROUPS.items():

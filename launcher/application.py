@@ -29,6 +29,7 @@ DEVELOP = "LAUNCHER_DEVELOP"
 # Source: inspect.CO_VARARGS and inspect.CO_COROUTINE; inspect itself is slow to import.
 CO_VARARGS = 0x04
 CO_COROUTINE = 0x80
+TAKES_LESS = "does not take environ and start_response"
 
 ABSENT = object()
 
@@ -244,20 +245,26 @@ def require_callable(found: object, reference: str, origin: str) -> None:
 def _require_application(found: object, reference: str, origin: str) -> None:
     """Refuse what is no WSGI application as far as one can tell without calling it."""
     require_callable(found, reference, origin)
-    code = getattr(found, "__code__", None)
-    receiver = 0
-    if code is None and not isinstance(found, type):
-        code, receiver = getattr(type(found).__call__, "__code__", None), 1
-    if code is None:
-        return
-    if code.co_flags & CO_COROUTINE:
-        message = f"{reference} is an ASGI application: it is asynchronous, and servers here speak WSGI."
-        raise ApplicationError(at(origin, message))
-    if not receiver and code.co_argcount < 2 and not code.co_flags & CO_VARARGS:
-        message = f"{reference} does not take environ and start_response."
-        if not reference.endswith("()"):
+    if missing := shortcoming(found):
+        message = f"{reference} {missing}."
+        if missing == TAKES_LESS and hasattr(found, "__code__") and not reference.endswith("()"):
             message += f" If it makes the application, write {reference}()."
         raise ApplicationError(at(origin, message))
+
+
+def shortcoming(found: object) -> str:
+    """Return in what a callable is no WSGI application, as far as one can tell without calling it, or nothing."""
+    code, receiver = getattr(found, "__code__", None), 0
+    if code is None and not isinstance(found, type):
+        called = next(vars(base)["__call__"] for base in type(found).__mro__ if "__call__" in vars(base))
+        code, receiver = getattr(called, "__code__", None), 1  # a static method has none
+    if code is None:
+        return ""
+    if code.co_flags & CO_COROUTINE:
+        return "is an ASGI application: it is asynchronous, and servers here speak WSGI"
+    if code.co_argcount - receiver < 2 and not code.co_flags & CO_VARARGS:
+        return TAKES_LESS
+    return ""
 
 
 def kind(value: object) -> str:

@@ -57,6 +57,8 @@ class Backend(Record):
     ending: Words = (APPLICATION,)
     shut_out: Words = ()
     """Ambient variables that would change the server; a `*` at the end stands for any rest."""
+    shut_out_files: Words = ()
+    """Files in the working directory that would change the server, if it were not told to leave them."""
     hook_variable: str = ""
     """Variable in which values reach hooks of ours, as JSON."""
     descriptor: Callable[[int, Options], Words] | None = lambda fd, options: ("--fd", str(fd))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from .backend import Backend
 from .errors import Exit, Finding
 from .jsontext import to_json
@@ -12,7 +14,7 @@ from .origin import Setting
 from .target import VARIABLE, Search, Target
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from typing import Any
 
 
@@ -147,6 +149,17 @@ def shut_out_notes(names: Iterable[str], backend: Backend) -> list[Finding]:
         Finding("shut-out", f"{name} is kept from the server: {fix}", severity="note")
         for name in names
         if name not in ALIASES and not name.startswith(OURS)
+    ]
+
+
+def shut_out_files(backend: Backend, workdir: str, shown: Callable[[str], str]) -> list[Finding]:
+    """Warn of each file of the project's that the server would read if it were started by hand."""
+    fix = f"Write what it sets as options, or in [native.{backend.name}], and take the file away."
+    found = [os.path.join(workdir, name) for name in backend.shut_out_files]
+    return [
+        Finding("shut-out", f"{shown(file)} is not read", fix, severity="warning")
+        for file in found
+        if os.path.exists(file)
     ]
 
 

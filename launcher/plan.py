@@ -8,7 +8,15 @@ from .accounts import own_group
 from .backend import Backend
 from .consistency import inconsistencies, leave_out_development
 from .draft import draft_of, missing_directory
-from .environment import application_facts, our_variables, overridden, profile_variables, shut_out, shut_out_notes
+from .environment import (
+    application_facts,
+    our_variables,
+    overridden,
+    profile_variables,
+    shut_out,
+    shut_out_files,
+    shut_out_notes,
+)
 from .errors import Exit, Finding, LaunchError, hint_at
 from .host import Host
 from .kept_answers import KeptReader
@@ -162,6 +170,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
     env_set = {**environment, **our_variables(backend, application, translated.hooks)}
     dropped = shut_out(backend, request.environ, env_set)
     notes += shut_out_notes(dropped, backend)
+    notes += shut_out_files(backend, workdir, search.shown)
     notes += overridden(environment, request.environ)
     command = command_of(backend, sys.executable, translated, options, env_set=env_set, env_drop=dropped, cwd=workdir)
     plan = LaunchPlan(

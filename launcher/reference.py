@@ -99,8 +99,8 @@ def servers_page(backends: Sequence[Backend]) -> str:
         origin = f"`{backend.distribution}`" if backend.distribution else "the standard library"
         least = f", {backend.oldest} or later" if backend.distribution else ""
         lines.append(f"- **{backend.name}**: {backend.summary}. From {origin}{least}.")
-        if backend.shut_out:
-            lines.append(f"  Kept from it: {', '.join(f'`{name}`' for name in backend.shut_out)}.")
+        if kept := (*backend.shut_out, *backend.shut_out_files):
+            lines.append(f"  Kept from it: {', '.join(f'`{name}`' for name in kept)}.")
     lines += [
         "",
         "How each honours the options; [options](options.md) has the words.\n",

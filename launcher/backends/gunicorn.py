@@ -53,6 +53,14 @@ def _always(options: Options) -> Words:
     )  # fmt: skip
 
 
+CONFIG = "Write each of its settings as an option, or in [native.gunicorn]."
+HOOKS = (
+    "on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init", "worker_int", "worker_abort",
+    "pre_exec", "pre_request", "post_request", "child_exit", "worker_exit", "nworkers_changed", "on_exit",
+    "ssl_context",
+)  # fmt: skip
+"""Settings that are functions. Source: gunicorn.config of 27.0.1."""
+
 BACKEND = Backend(
     name="gunicorn",
     summary="pre-forking; threaded workers",
@@ -81,13 +89,15 @@ BACKEND = Backend(
         "SCRIPT_NAME",
         "PORT",
     ),
+    shut_out_files=("gunicorn.conf.py",),
     hook_variable="LAUNCHER_GUNICORN",
     # A start has messages of lesser levels. A worker's timeout counts from its first sign of life (27.0.1).
     stands_by=lambda options: options.log_level in ("warning", "error", "critical"),
     descriptor=None,
     reserved={
-        "config": "Use [native.gunicorn] for each setting.",
-        "c": "Use [native.gunicorn] for each setting.",
+        "config": CONFIG,
+        "c": CONFIG,
+        **dict.fromkeys(HOOKS, "It is a function: do the same in the application, or in middleware."),
         "worker_class": "Its threaded worker is what these options are measured on.",
         "k": "Its threaded worker is what these options are measured on.",
         "pythonpath": "Use python_path.",

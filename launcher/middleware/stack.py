@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..application import DEVELOP, ApplicationError, Step, at, kind, require_callable, resolve, run
+from ..application import DEVELOP, ApplicationError, Step, at, kind, require_callable, resolve, run, shortcoming
 from ..instance import draining_file
 from ..lean import TYPE_CHECKING, cast
 
@@ -97,6 +97,11 @@ def _apply_middleware(app: WSGIApplication, entry: Mapping[str, object], spec: S
     wrapped = run(Step(f"middleware {use} failed", origin, spec), make, app, **options)
     if not callable(wrapped):
         message = f"middleware {use} returned {kind(wrapped)} instead of a WSGI application."
+        raise ApplicationError(at(origin, message))
+    if missing := shortcoming(wrapped):
+        message = f"middleware {use} returned something {kind(wrapped)}, which {missing}."
+        if hasattr(wrapped, "get_response"):
+            message += " What Django calls middleware belongs in MIDDLEWARE of the settings."
         raise ApplicationError(at(origin, message))
     return _closing(cast("WSGIApplication", wrapped), at(origin, f"middleware {use}"))
 

@@ -307,6 +307,19 @@ class TestErrors:
         project.write(shop="def create_app(config=None): ...\n")
         assert "write shop:create_app()." in project.refusal("shop:create_app").message
 
+    def test_what_takes_no_environ_is_told(self, project: Project) -> None:
+        project.write(shop="class A:\n    def __call__(self, request): ...\napp = A()\n")
+        assert project.refusal("shop:app").message == "shop:app does not take environ and start_response."
+
+    @pytest.mark.parametrize("call", ["*words", "self, environ, start_response", "self, *words"])
+    def test_what_may_be_called_is_an_application(self, project: Project, call: str) -> None:
+        project.write(shop=f"class A:\n    def __call__({call}): ...\napp = A()\n")
+        assert callable(project.load("shop:app"))
+
+    def test_static_method_is_an_application(self, project: Project) -> None:
+        project.write(shop="class A:\n    @staticmethod\n    def __call__(environ, start_response): ...\napp = A()\n")
+        assert callable(project.load("shop:app"))
+
     def test_factory_that_returns_nothing_is_told(self, project: Project) -> None:
         project.write(shop="def create_app(): ...\n")
         assert project.refusal("shop:create_app()").message == "shop:create_app() is None: it cannot be called."
@@ -394,6 +407,9 @@ def tag(app, **options):
     return tagged
 def broken(app): raise ValueError("unlucky")
 def empty(app): return None
+class Other:
+    def __init__(self, get_response): self.get_response = get_response
+    def __call__(self, request): return self.get_response(request)
 number = 3
 """
 
@@ -415,6 +431,11 @@ class TestMiddleware:
             ("tags:broken", {}, "middleware tags:broken failed: ValueError: unlucky (tags.py:7)."),
             ("tags:empty", {"size": 1}, "middleware tags:empty failed: TypeError: empty() got an unexpected"),
             ("tags:empty", {}, "middleware tags:empty returned None instead of a WSGI application."),
+            (
+                "tags:Other",
+                {},
+                "middleware tags:Other returned something of type Other, which does not take environ and ",
+            ),
             ("tags", {}, "'tags' is not of the form package.module:name."),
         ],
     )

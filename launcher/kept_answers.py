@@ -76,6 +76,11 @@ class KeptReader:
         named = self._ask("settings_named_in", file)
         return None if named is None else SettingsNamed(*named)
 
+    def looked_at(self) -> frozenset[str]:
+        """Return the paths that the answers rest on; another file there may change them."""
+        seen = self._reader.seen if self._reader is not None else Seen({}, {}, {})
+        return frozenset((*self._rests_on.kinds, *self._rests_on.files, *seen.kinds, *seen.files))
+
     def keep(self) -> None:
         """Keep the answers for the next start, if there is a new one and it is safe and welcome to."""
         if self._reader is None or sys.dont_write_bytecode or sys.pycache_prefix:

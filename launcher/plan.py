@@ -73,6 +73,8 @@ class LaunchPlan(Record):
     notes: tuple[Finding, ...]
     passed: tuple[Passed, ...] = ()
     """What was passed in; `bind` names those that are served."""
+    looked_at: frozenset[str] = frozenset()
+    """Files that settings and target were read from, and paths that were looked for, there or not."""
 
     @property
     def settings_module(self) -> str | None:
@@ -190,6 +192,7 @@ def build(request: Request, host: Host, registry: Registry) -> LaunchPlan:
         left_out=translated.left_out,
         notes=tuple(notes),
         passed=request.passed,
+        looked_at=search.reader.looked_at(),
     )
     if broken:
         raise BrokenProject(plan, broken)

@@ -107,6 +107,7 @@ def terms_of(
             tuple(path for path in options.python_path or () if not is_installed(path)),
             tuple(map(os.path.abspath, files)),
             tuple(map(os.path.normpath, settings)),
+            plan.looked_at,
         ),
         warm=bool(options.warm_start),
         ahead=stands_by(plan),

@@ -41,6 +41,8 @@ class Interest(NamedTuple):
     """Files that the plan is made of."""
     settings: tuple[str, ...] = ()
     """Files of settings that the plan was read from: workers load them too."""
+    looked_at: frozenset[str] = frozenset()
+    """Paths of modules that the plan rests on, there or not: the application may be another one then."""
     loaded: frozenset[str] = frozenset()
     """Files of the modules that are not installed, wherever they lie."""
     afresh: tuple[str, ...] = ()

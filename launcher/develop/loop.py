@@ -196,7 +196,7 @@ class Loop:
         """Serve what is on disk now, by a start that is `cold` if there is a reason for that."""
         paths, self._pending = tuple(sorted(self._pending | self._left)), set()
         planned, settings = project.of_the_plan(paths), project.settings(paths)
-        if planned or settings or self._terms.failure is not None:
+        if planned or settings or project.of_the_target(paths) or self._terms.failure is not None:
             before = self._terms
             try:
                 self._terms = self._replan()

@@ -136,6 +136,10 @@ class Project:
         """Return those that the plan is made of."""
         return [path for path in paths if path in self._interest.plan]
 
+    def of_the_target(self, paths: Iterable[str]) -> list[str]:
+        """Return those that say which application is served."""
+        return [path for path in paths if path in self._interest.looked_at]
+
     def settings(self, paths: Iterable[str]) -> list[str]:
         """Return those that are the settings module, or of its package where that is for settings alone."""
         names = set(self._lesson.get("settings", ()))

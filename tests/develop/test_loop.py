@@ -311,6 +311,24 @@ def test_settings_that_name_another_application(tmp_path: Path) -> None:
         site.shows("one")
 
 
+def test_a_module_that_settings_would_like_to_have(tmp_path: Path) -> None:
+    files = {
+        "conf/__init__.py": "",
+        "conf/base.py": "WSGI_APPLICATION = 'one.app'\n",
+        "conf/dev.py": "from .base import *\ntry:\n    from .local import *\nexcept ImportError:\n    pass\n",
+        "one.py": f"import conf.dev\n{answers('one')}",
+        "other.py": f"import conf.dev\n{answers('other')}",
+    }
+    with Site(tmp_path, files=files, app=None, settings="conf.dev") as site:
+        site.shows("one")
+        site.save("WSGI_APPLICATION = 'other.app'\n", "conf/local.py")
+        site.shows("other")
+        (tmp_path / "conf/local.py").unlink()
+        site.shows("one")
+        site.save("WSGI_APPLICATION = 'other.app'\n", "conf/base.py")
+        site.shows("other")
+
+
 def test_what_stands_for_modules_and_a_lazy_one(tmp_path: Path) -> None:
     odd = (
         "import importlib.util, sys\n"

@@ -85,6 +85,7 @@ class Spec(Record):
     """Or `short`: for a person who develops, without the static files that were found."""
     warmup: Sequence[str] = ()
     """Paths to be asked for before the worker is ready."""
+    warmup_origin: str = ""
     ready_path: str = ""
     validate: bool = False
     """Whether wsgiref.validate watches the target."""

@@ -60,7 +60,12 @@ def _app(ctx: click.Context, parameter: click.Parameter, value: str | None) -> s
         raise click.UsageError(f"'{value}' is an address: serve --bind {address}")
     if value is None or looks_like_app(value):
         return value
-    hint = f"The command comes first: serve {value} ..." if value in cli.commands else did_you_mean(value, cli.commands)
+    if value in cli.commands:
+        hint = f"The command comes first: serve {value} ..."
+    elif os.path.isfile(f"{value}.py"):
+        hint = f"Of a module, name the application in it: {value}:app."
+    else:
+        hint = did_you_mean(value, cli.commands)
     said = f"'{value}' is neither a command nor an application such as mysite.wsgi:application."
     raise click.UsageError(f"{said} {hint}".rstrip())
 

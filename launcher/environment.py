@@ -107,6 +107,7 @@ def application_facts(
         "access_log": None if options.access_log in (None, "off") else options.access_log,
         "access_log_format": "short" if options.access_log_format == "short" else None,
         "warmup": list(options.warmup or ()),
+        "warmup_origin": str(settings["warmup"].origin) if options.warmup else None,
         "ready_path": options.ready_path,
         "validate": options.validate,
         "static_files": options.static_files,

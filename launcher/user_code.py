@@ -33,6 +33,11 @@ def failure(step: Step, error: BaseException) -> ApplicationError:
     return ApplicationError(at(step.origin, f"{step.doing}: {reason}{_in_place(error)}."), trace(error))
 
 
+ELSEWHERE = (
+    "Is it installed in {}? If it lies beside the project, python_path = [...] names the directory that holds it."
+)
+
+
 def _missing(step: Step, error: ModuleNotFoundError, name: str) -> ApplicationError:
     """Tell the module that was asked for from one that it imports."""
     if step.module and _holds(name, step.module):
@@ -41,7 +46,7 @@ def _missing(step: Step, error: ModuleNotFoundError, name: str) -> ApplicationEr
     if spec.settings is not None and _holds(name, spec.settings):
         return ApplicationError(at(spec.settings_origin, f"there is no settings module {name}. {_nearest(name)}"))
     top = name.partition(".")[0]
-    fix = _nearest(name) if top != name and top in sys.modules else f"Is it installed in {sys.prefix}?"
+    fix = _nearest(name) if top != name and top in sys.modules else ELSEWHERE.format(sys.prefix)
     message = f"{step.doing}: it needs the module {name}, which does not exist{_in_place(error)}. {fix}"
     return ApplicationError(at(step.origin, message), trace(error))
 
@@ -68,7 +73,7 @@ def _nearest(name: str) -> str:
     near = did_you_mean(last, _modules_in(folders))
     if near:
         return near.replace("'", f"'{package}.", 1) if package else near
-    return f"Looked in {', '.join(short(folder) for folder in folders)}."
+    return f"Looked in {', '.join(map(os.path.abspath, folders))}."
 
 
 def _modules_in(folders: Iterable[str]) -> list[str]:

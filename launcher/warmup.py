@@ -7,7 +7,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .application import ApplicationError, Spec, Step, run
+from .application import ApplicationError, Spec, Step, at, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,14 +18,14 @@ def warm_up(app: WSGIApplication, paths: Iterable[str], spec: Spec) -> None:
     """Ask for each path once. Raises ApplicationError where one is not answered, or with a status from 400 on."""
     for path in paths:
         with _raised_in_django() as raised:
-            status = run(Step(f"the warm-up request for {path} failed", "", spec), ask, app, path, spec)
+            status = run(Step(f"the warm-up request for {path} failed", spec.warmup_origin, spec), ask, app, path, spec)
         if status[:1] not in ("1", "2", "3"):
             answered = f"the warm-up request for {path} was answered {status or 'without a status'}"
             if raised:
                 from . import user_code
 
-                raise user_code.failure(Step(answered, "", spec), raised[-1])
-            raise ApplicationError(f"{answered}.")
+                raise user_code.failure(Step(answered, spec.warmup_origin, spec), raised[-1])
+            raise ApplicationError(at(spec.warmup_origin, f"{answered}."))
     close_connections()
 
 

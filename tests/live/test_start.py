@@ -51,6 +51,7 @@ APP = {
         (["8001"], {}, 2, ["'8001' is an address: serve --bind 127.0.0.1:8001"]),
         (["0.0.0.0:8001"], {}, 2, ["'0.0.0.0:8001' is an address: serve --bind 0.0.0.0:8001"]),
         (["app:application", "--threads", "many"], {}, 2, ["--threads: 'many' is not a whole number."]),
+        (["app"], {}, 2, ["Of a module, name the application in it: app:app."]),
         (["relod"], {}, 2, ["'relod' is neither a command nor an application"]),
         (["app:application", "--profile", "nope"], {}, 3, ["there is no profile 'nope'", "container, dev, prod"]),
         (["nope:application"], {}, 4, ["there is no module nope"]),

@@ -257,7 +257,7 @@ class TestErrors:
 
     def test_missing_package_says_where_it_was_looked_for(self, project: Project) -> None:
         error = project.refusal("nowhere_at_all.wsgi:app")
-        assert error.message.startswith("there is no module nowhere_at_all. Looked in .")
+        assert error.message.startswith(f"there is no module nowhere_at_all. Looked in {project.root}")
 
     def test_file_in_place_of_a_package_is_named(self, project: Project) -> None:
         project.write(mysite="")

@@ -17,12 +17,14 @@ def without_body_to_head(app: WSGIApplication) -> WSGIApplication:
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         body = app(environ, start_response)
-        return _Head(body) if environ.get("REQUEST_METHOD") == "HEAD" else body
+        return WithoutBody(body) if environ.get("REQUEST_METHOD") == "HEAD" else body
 
     return answer
 
 
-class _Head:
+class WithoutBody:
+    """An answer of which only status and headers are sent."""
+
     def __init__(self, body: Iterable[bytes]) -> None:
         self._body = body
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..middleware.answer import answer as short_answer
 from ..middleware.body_limit import CountedInput
-from ..middleware.head import without_body_to_head
+from ..middleware.head import WithoutBody
 from .uwsgi_head import settle
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ UNEXPECTED = "417 Expectation Failed"
 PROTOCOLS = ("HTTP/1.1", "HTTP/1.0")
 WITHOUT_BODY = ("1", "204", "304")
 FRAMING = {"content-length", "transfer-encoding"}
+LENGTHS = {len(name) for name in ("connection", "date", *FRAMING)}
+"""Of names that mean something here: a header of another length is none of them, and needs no second look."""
 
 LINGER_S = 2.0
 """For a client to send what nobody wants any more."""
@@ -49,22 +51,25 @@ def for_uwsgi(
     `max_line` bytes. `routes` says that there are some of uWSGI's own, which may have made the path another.
     """
 
-    inner = without_body_to_head(application)
     limit = max_line or sys.maxsize
+    path = not routes
+    unsaid = "" if http else "0"
+    # Where uWSGI itself closes after each answer, it says so too (--add-header).
+    ends = closes if routed or not http else None
 
     def answer(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ.get("REMOTE_ADDR") == NOBODY:
             environ |= {"REMOTE_ADDR": "", "REMOTE_PORT": "", "SERVER_PORT": "80"}
-        length = environ.get("CONTENT_LENGTH", "0") or ("" if http else "0")
+        length = environ.get("CONTENT_LENGTH", "0") or unsaid
         sent = environ["wsgi.input"] if length != "0" else None
-        refusal = settle(environ, length, limit, path=not routes) if http else ""
+        refusal = settle(environ, length, limit, path=path) if http else ""
         if "HTTP_EXPECT" in environ and http and not refusal:
             if environ["HTTP_EXPECT"].lower() != "100-continue":
                 refusal = UNEXPECTED
             elif not routed:  # the router does it by itself
                 _say("HTTP/1.1 100 Continue\r\n\r\n")
         chunked = http and "HTTP_TRANSFER_ENCODING" in environ
-        closing = closes
+        closing = ends
         if routed and (refusal or chunked or environ.get("HTTP_CONNECTION", "").lower() == "close"):
             closing = _always
         elif routed and sent is not None:
@@ -74,17 +79,21 @@ def for_uwsgi(
             from .uwsgi_chunks import Chunks  # there is no uwsgi but in its workers
 
             environ["wsgi.input"] = Chunks(environ["wsgi.multithread"])
-        head = _Head(start_response, closing, dated=http)
+        head = _Head(start_response, closing, http)
         body: Iterable[bytes]
         try:
-            body = _refuse(environ, head.start, refusal) if refusal else inner(environ, head.start)
+            if refusal:
+                body = _refuse(environ, head.start, refusal)
+            else:
+                body = application(environ, head.start)
+                if environ.get("REQUEST_METHOD") == "HEAD":
+                    body = WithoutBody(body)
         except (Exception, SystemExit) as error:
             if not head.held:
                 raise
             sys.excepthook(type(error), error, error.__traceback__)
             body = short_answer(environ, head.start, "500 Internal Server Error")
-        whole = isinstance(body, (list, tuple)) and len(body) <= 1 and environ.get("REQUEST_METHOD") != "HEAD"
-        head.send(sum(map(len, body)) if whole else None)
+        head.send(sum(map(len, body)) if isinstance(body, (list, tuple)) and len(body) <= 1 else None)
         return body if sent is None else _Thorough(body, sent)
 
     return answer
@@ -102,7 +111,7 @@ def _refuse(environ: WSGIEnvironment, start_response: StartResponse, status: str
     """Answer with a status, in the protocol that uWSGI speaks: it would name whatever the request did."""
     if environ.get("SERVER_PROTOCOL") in PROTOCOLS:
         return short_answer(environ, start_response, status)
-    _say(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\nDate: {_date(int(time.time()))}\r\n\r\n")
+    _say(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\nDate: {_date(time.time() // 1)[1]}\r\n\r\n")
     return ()
 
 
@@ -143,7 +152,9 @@ class _Head:
     uWSGI 2.0.30 cannot take a second head in the place of the first.
     """
 
-    def __init__(self, start_response: StartResponse, closes: Callable[[], bool], *, dated: bool) -> None:
+    __slots__ = ("_closes", "_dated", "_start_response", "_through", "_told", "held")
+
+    def __init__(self, start_response: StartResponse, closes: Callable[[], bool] | None, dated: bool, /) -> None:
         self.held = True
         self._dated = dated
         self._start_response = start_response
@@ -170,22 +181,25 @@ class _Head:
     def _pass_on(self, length: int | None) -> Callable[[bytes], object]:
         assert self._told is not None
         status, headers = self._told
-        added = []
-        names = {name.lower() for name, _ in headers}
+        names = set()
+        for name, _ in headers:
+            if len(name) in LENGTHS:
+                names.add(name.lower())
         if "connection" in names:  # which PEP 3333 leaves to the server
             headers = [header for header in headers if header[0].lower() != "connection"]
+        added = []
         if length is not None and not status.startswith(WITHOUT_BODY) and not names & FRAMING:
             added.append(("Content-Length", str(length)))
         if self._dated and "date" not in names:
-            added.append(("Date", _date(int(time.time()))))
-        if self._closes():
+            added.append(_date(time.time() // 1))
+        if self._closes is not None and self._closes():
             added.append(("Connection", "close"))
         self._through = self._start_response(status, [*headers, *added])
         return self._through
 
 
 @lru_cache(1)
-def _date(second: int) -> str:
+def _date(second: float) -> tuple[str, str]:
     from email.utils import formatdate
 
-    return formatdate(second, usegmt=True)
+    return "Date", formatdate(second, usegmt=True)

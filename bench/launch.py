@@ -114,8 +114,8 @@ def measure_rates(server: str, seconds: int, environ: Mapping[str, str]) -> list
             words, variables = found[name]
             with Running(words, port, POLLS, variables) as started:
                 started.first_answer(PAGE)
-                wrk(port, PAGE, 1, fresh=False)
-                rates.setdefault(name, []).append(wrk(port, PAGE, seconds, fresh=False)[0])
+                wrk([started], PAGE, 1, fresh=False)
+                rates.setdefault(name, []).append(wrk([started], PAGE, seconds, fresh=False)[0].rate)
     share = ratios(rates["serve"], rates["native"])
     return [server, summary(rates["serve"]), summary(rates["native"]), summary(share, 2)]
 

@@ -1,5 +1,6 @@
 """What the measurements share: processes to start and stop, clocks, and tables."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -9,9 +10,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 HERE = Path(__file__).resolve().parent
 SERVE = [str(Path(sys.executable).with_name("serve"))]
@@ -86,29 +88,78 @@ class Running:
 
     def processes(self) -> int:
         """Return how many processes there are in the session that the server was started in."""
-        found = 0
+        return len(list(self._session()))
+
+    def cpu_s(self) -> float:
+        """Return the processor time that those which are left have taken."""
+        spent = 0
+        for process in self._session():
+            for schedstat in process.glob("task/*/schedstat"):
+                with contextlib.suppress(OSError):
+                    spent += int(schedstat.read_text().split()[0])
+        return spent / 1e9
+
+    def _session(self) -> Iterator[Path]:
         for stat in Path("/proc").glob("[0-9]*/stat"):
-            try:
+            with contextlib.suppress(OSError):
                 # Source: proc(5): the session is the fourth field after the name in brackets.
-                found += int(stat.read_text().rpartition(")")[2].split()[3]) == self.process.pid
-            except OSError:
-                continue
-        return found
+                if int(stat.read_text().rpartition(")")[2].split()[3]) == self.process.pid:
+                    yield stat.parent
 
 
-def wrk(port: int, path: str, seconds: int, *, fresh: bool, connections: int = 32) -> tuple[float, str]:
-    """Return requests a second, and what went wrong, if anything."""
+class Answered(NamedTuple):
+    """What came of a load."""
+
+    rate: float
+    """Requests a second of the load's own time."""
+    cpu_s: float
+    """Of all processes of the server, for each request."""
+    trouble: str
+
+
+def wrk(servers: Sequence[Running], path: str, seconds: float, *, fresh: bool, turn_s: float = 0.25) -> list[Answered]:
+    """Load each server for so long with 32 connections. They take turns that are too short for the machine to change.
+
+    While one `wrk` runs the others are stopped. Their servers still answer what was asked: in much shorter turns that
+    would be most of the work, and all would look alike.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise SystemExit("wrk is needed: apt-get install wrk")
     header = ["-H", "Connection: close"] if fresh else []
-    done = subprocess.run(
-        [program, "-t1", f"-c{connections}", f"-d{seconds}s", *header, f"http://127.0.0.1:{port}{path}"],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    rate = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    trouble = [line.strip() for line in done.stdout.splitlines() if "errors" in line or "Non-2xx" in line]
-    return float(rate[1]) if rate else 0.0, "; ".join(trouble)
+    before = [server.cpu_s() for server in servers]
+    limit_s = 10 + 2 * round(seconds * len(servers))  # of one that nobody tells to end
+    loads, spent = [], [0.0] * len(servers)
+    with contextlib.ExitStack() as started:
+        for server in servers:
+            url = f"http://127.0.0.1:{server.port}{path}"
+            words = [program, "-t1", "-c32", f"-d{limit_s}s", *header, url]
+            load = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+            load.send_signal(signal.SIGSTOP)
+            started.callback(load.kill)
+            loads.append(load)
+        for _ in range(round(seconds / turn_s)):
+            for number, load in enumerate(loads):
+                began = time.perf_counter()
+                load.send_signal(signal.SIGCONT)
+                time.sleep(turn_s)
+                load.send_signal(signal.SIGSTOP)
+                spent[number] += time.perf_counter() - began
+        results = []
+        for load in loads:
+            load.send_signal(signal.SIGCONT)
+            while load.poll() is None:  # of its two threads one goes on sleeping when the other hears the signal
+                load.send_signal(signal.SIGINT)
+                time.sleep(0.05)
+            results.append(load.communicate()[0])
+    answered = []
+    for server, cpu_s, load_s, text in zip(servers, before, spent, results, strict=True):
+        found = re.search(r"(\d+) requests in", text)
+        count = int(found[1]) if found else 0
+        trouble = [line.strip() for line in text.splitlines() if "errors" in line or "Non-2xx" in line]
+        cost = (server.cpu_s() - cpu_s) / max(1, count)
+        answered.append(Answered(count / load_s, cost, "; ".join(trouble)))
+    return answered
 
 
 def in_turn(run: int, names: Iterable[str]) -> list[str]:

@@ -3,11 +3,11 @@
     python bench/throughput.py [--runs 10] [--seconds 1] [--server gunicorn ...]
 
 32 connections, kept alive and fresh, on a view without work and on a page of templates (bench/site). All commands of
-a server are there all the time and take turns of a quarter of a second, so that a machine that changes its pace, or has other work,
-changes it for all. Medians of the runs, with the least and the most in brackets. The last two lines are the best
-command by hand of each column, chosen after the fact, over `serve`: the median of their ratios in each run, of the
-rates and of what the server's processes take for a request, which tells smaller differences. Above 1 the command by
-hand is better. The same command twice (--same) shows what is noise.
+a server are there all the time and take turns of a quarter of a second, so that a machine that changes its pace, or
+has other work, changes it for all. Medians of the runs, with the least and the most in brackets. The last two lines
+are the best command by hand of each column, chosen after the fact, over `serve`: the median of their ratios in each
+run, of the rates and of what the server's processes take for a request, which tells smaller differences. Above 1 the
+command by hand is better. The same command twice (--same) shows what is noise.
 """
 
 import argparse

@@ -24,14 +24,13 @@ else:
         """Give a tuple type one property for each annotation of its class, and the class's values as defaults."""
 
         def __new__(meta, name, bases, members):
-            fields = tuple(members.get("__annotations__", ()))
-            own = {
-                "_fields": fields,
-                "__match_args__": fields,
-                "_field_defaults": {field: members[field] for field in fields if field in members},
-                **{field: _tuplegetter(place, "") for place, field in enumerate(fields)},
-            }
-            return type.__new__(meta, name, bases, {"__slots__": (), **members, **own})
+            cls = type.__new__(meta, name, bases, {"__slots__": (), **members})
+            # Asked of the class: Python 3.14 makes annotations that are no text then, and not before.
+            cls._fields = cls.__match_args__ = tuple(cls.__annotations__)
+            cls._field_defaults = {field: members[field] for field in cls._fields if field in members}
+            for place, field in enumerate(cls._fields):
+                setattr(cls, field, _tuplegetter(place, ""))
+            return cls
 
     class Record(tuple, metaclass=_RecordType):
         """A tuple with named fields."""

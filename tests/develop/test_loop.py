@@ -39,6 +39,10 @@ def test_edits_are_served_and_nobody_is_refused(server: str, tmp_path: Path) -> 
                 site.shows(str(version))
         assert load.answers > 10
         assert load.failures == []
+        answering(site)
+        assert (
+            site.now() == "10"
+        )  # with which the worker begins to show what it has counted, in the row that it has by now
         before = answering(site)
         assert site.now() == "10"
         after = answering(site)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from .. import instance
 from ..errors import Exit, Finding, LaunchError
+from ..lean import write_file
 
 logger = logging.getLogger("launcher.runner")
 
@@ -24,7 +25,7 @@ def pid_file(path: str | None) -> Iterator[None]:
         return
     line = f"{os.getpid()}\n"
     try:
-        _write_whole(path, line)
+        write_file(path, line.encode(), 0o644)
     except OSError as error:
         message = f"cannot write the pid file {path}: {error.strerror}"
         fix = "Its directory must exist and be writable for the user that starts the server."
@@ -34,20 +35,6 @@ def pid_file(path: str | None) -> Iterator[None]:
     finally:
         if line == f"{os.getpid()}\n":
             _remove_pid_file(path, line)
-
-
-def _write_whole(path: str, text: str) -> None:
-    """Put a file into its place all at once."""
-    temporary = f"{path}.{os.getpid()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, text.encode())
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
-    finally:
-        os.close(descriptor)
 
 
 def _remove_pid_file(path: str, line: str) -> None:

@@ -43,6 +43,6 @@ class _Plain:
     """What the scanner asks of a decoder. Source: json/scanner.py and json/decoder.py, Python 3.11 to 3.14."""
 
     strict = True
-    object_hook = object_pairs_hook = parse_constant = None
-    parse_float = float
+    object_hook = object_pairs_hook = None
+    parse_float = parse_constant = float
     parse_int = int

@@ -32,6 +32,9 @@ TICK_NS = 2_000_000_000
 SIZE_LIMIT = 1 << 20
 """Bytes; what is larger was not written here."""
 
+DIGEST_SIZE = 8
+"""Bytes, at the beginning of the file."""
+
 WHO_ANSWERS = tuple(
     os.path.join(os.path.dirname(__file__), f"{name}.py")
     for name in ("answers", "bindings", "kept_answers", "seen", "source", "syntax", "toplevel", "tree")
@@ -56,7 +59,10 @@ class KeptReader:
     def find(self, module: str) -> ModuleFile | None:
         """Find what `import module` would load."""
         found = self._ask("find", module)
-        return None if found is None else ModuleFile(found[0], found[1], found[2] if found[2] is None else (*found[2],))
+        if found is None:
+            return None
+        name, file, folders = found
+        return ModuleFile(name, file, None if folders is None else tuple(folders))
 
     def read_name(self, module: str, name: str) -> Answer:
         """Say what `module.name` is once the module is imported."""
@@ -88,7 +94,6 @@ class KeptReader:
         answers, seen = self._read, self._reader.seen
         if self._rests_on.add(seen):
             answers, seen = {**self._known, **self._read}, self._rests_on
-        seen.files.update({file: state_of(file) for file in WHO_ANSWERS})
         try:
             if seen.settled_before(self._began - TICK_NS) and os.stat(self._project).st_uid == os.geteuid():
                 os.makedirs(os.path.dirname(self._file), exist_ok=True)
@@ -120,15 +125,13 @@ class KeptReader:
             return self._known[key]
         if key not in self._read:
             if self._reader is None:
+                self._began, ours = time.time_ns(), {file: state_of(file) for file in WHO_ANSWERS}
                 from .syntax import Reader
 
-                self._began = time.time_ns()
                 self._reader = Reader(self.path)
+                self._reader.seen.files.update(ours)
             self._read[key] = getattr(self._reader, question)(*about)
         return self._read[key]
-
-
-DIGEST_SIZE = 8
 
 
 def _digest(text: bytes) -> bytes:

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 VALIDATOR = os.path.join(LIBRARY, "wsgiref", "validate.py")
 LONGEST_REASON = 500
+ELSEWHERE = (
+    "Is it installed in {}? If it lies beside the project, python_path = [...] names the directory that holds it."
+)
 
 
 def failure(step: Step, error: BaseException) -> ApplicationError:
@@ -31,11 +34,6 @@ def failure(step: Step, error: BaseException) -> ApplicationError:
         line = text.strip().partition("\n")[0][:LONGEST_REASON].rstrip(".")
         reason = f"{type(error).__name__}: {line}" if line else type(error).__name__
     return ApplicationError(at(step.origin, f"{step.doing}: {reason}{_in_place(error)}."), trace(error))
-
-
-ELSEWHERE = (
-    "Is it installed in {}? If it lies beside the project, python_path = [...] names the directory that holds it."
-)
 
 
 def _missing(step: Step, error: ModuleNotFoundError, name: str) -> ApplicationError:

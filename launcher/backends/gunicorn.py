@@ -57,7 +57,7 @@ CONFIG = "Write each of its settings as an option, or in [native.gunicorn]."
 HOOKS = (
     "on_starting", "on_reload", "when_ready", "pre_fork", "post_fork", "post_worker_init", "worker_int", "worker_abort",
     "pre_exec", "pre_request", "post_request", "child_exit", "worker_exit", "nworkers_changed", "on_exit",
-    "ssl_context",
+    "ssl_context", "on_dirty_starting", "dirty_post_fork", "dirty_worker_init", "dirty_worker_exit",
 )  # fmt: skip
 """Settings that are functions. Source: gunicorn.config of 27.0.1."""
 

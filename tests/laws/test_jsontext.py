@@ -1,4 +1,4 @@
-"""`to_json` writes what the library writes."""
+"""`to_json` writes what the library writes, and `from_json` reads it so."""
 
 import json
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from launcher.jsontext import to_json
+from launcher.jsontext import from_json, to_json
 
 scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
 values = st.recursive(
@@ -19,6 +19,12 @@ values = st.recursive(
 @given(values)
 def test_it_writes_what_the_library_writes(value: object) -> None:
     assert to_json(value) == json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+@given(values)
+def test_it_reads_what_the_library_reads(value: object) -> None:
+    text = to_json(value)
+    assert repr(from_json(text)) == repr(json.loads(text))  # NaN differs from itself
 
 
 @pytest.mark.parametrize("value", [object(), {1: "a"}, [b"bytes"], {"a": {1, 2}}])

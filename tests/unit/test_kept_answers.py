@@ -124,16 +124,16 @@ def test_where_bytecode_is_not_written_nothing_is(project: Path, monkeypatch: py
 
 def test_another_path_or_another_launcher_reads_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ask(project)
-    other = KeptReader([str(project / "other"), str(project)], str(project))
-    assert other.read_name(MODULE, NAME).value == "shop.wsgi.application"
-    assert other._reader is not None
     ours = project / "reader.py"
     ours.write_text("")
     monkeypatch.setattr(kept_answers, "WHO_ANSWERS", (str(ours),))
-    other.keep()
-    ours.write_text("new")
     other = KeptReader([str(project / "other"), str(project)], str(project))
     assert other._known == {}
+    assert other.read_name(MODULE, NAME).value == "shop.wsgi.application"
+    other.keep()
+    assert KeptReader(other.path, str(project))._known != {}
+    ours.write_text("new")
+    assert KeptReader(other.path, str(project))._known == {}
 
 
 def test_whoever_answers_is_looked_at() -> None:

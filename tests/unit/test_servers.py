@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from gunicorn.config import KNOWN_SETTINGS
 
+from launcher.backends.gunicorn import HOOKS
 from launcher.commands.servers import servers_document, servers_text
 from launcher.errors import Exit, LaunchError
 from tests.machine import DJANGO, VERSIONS, compile_in, registry, write_tree
@@ -55,3 +57,7 @@ def test_servers_says_which_fit() -> None:
     text = servers_text(registry({**OLD, **UWSGI}))
     assert "20.1.0, too old: 25.1 or later is needed" in text
     assert 'not installed: pip install "wsgi-launcher[waitress]"' in text
+
+
+def test_every_setting_of_gunicorn_that_is_a_function_is_known() -> None:
+    assert {setting.name for setting in KNOWN_SETTINGS if callable(setting.default)} <= set(HOOKS)
